@@ -10,7 +10,7 @@
  *
  * From monitor/sources/drops/reader.py: ALL_NETNS, FAMILY_*, DIRECTION_*, EVENT_*, EVENTS, PROTOCOL_*,
  * TCP_*; CLASSES, a power of two, so that a mask bounds the index for the verifier, and bits above it: PROBE_REASON,
- * TEARDOWN_REASON, PACKET_REASON, UNNAMED_REASON; MAX_NAMESPACES (0: drops are not counted by namespace);
+ * TEARDOWN_REASON, PACKET_REASON, UNNAMED_REASON, SEEN_REASON; MAX_NAMESPACES (0: drops are not counted by namespace);
  * MAX_OFFENDERS, MAX_PROBERS, MAX_OVERLAY_PEERS, MAX_UNKNOWN_REASONS; WELL_KNOWN_PORTS (the first port above them),
  * {FIRST,LAST}_{CLIENT,TRACEROUTE}_PORT; PROBE_STEP_PACKETS; and what the headers included here need.
  */
@@ -375,6 +375,8 @@ int kfree_skb(u64 *ctx)
 	/* in the queue of a socket: it had arrived, and the socket was closed before it was read */
 	if (!inum && *class & UNNAMED_REASON && packet.family != FAMILY_NO_PROTOCOL)
 		packet.family = FAMILY_QUEUED;
+	if (!(*class & SEEN_REASON)) /* the other bits never change, so a lost race costs nothing */
+		*class |= SEEN_REASON;
 	index = drop_index(slot, packet.family, packet.direction, packet.is_tunnelled, packet.is_foreign);
 	struct drop_count *count = drops.lookup(&index);
 	if (count) {

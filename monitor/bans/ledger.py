@@ -69,11 +69,10 @@ class Ledger(Notes, BanCounts):
 
     def is_full_for(self, wanted: Rank) -> bool:
         """Whether a new ban of this rank is refused; for what is observed, whether it displaces an older entry."""
-        counts = self.count_by_rank()
         if wanted is Rank.OBSERVED:
             return any(self.count(Mode.OBSERVE, one) >= self.observed.max_each for one in Strength)
         is_bulk = wanted in (Rank.LIST, Rank.IMPORT, Rank.PEER)
-        return (is_bulk and self.bulk >= self.max_bulk) or (self.is_full and not any(counts[1:wanted]))
+        return (is_bulk and self.bulk >= self.max_bulk) or (self.is_full and not any(self.count_by_rank()[1:wanted]))
 
     @property
     def max_bulk(self) -> int:

@@ -44,6 +44,9 @@ class FrequentSources:
         self._before: dict[bytes, tuple[int, ...]] = {}
         self._idle: Counter[bytes] = Counter()
         self._epoch, self._window_from_s = 1, 0.0
+        self._total, self._has_grown, self._is_quiet = 0, True, False
+        """Packets in the sketch's window when it was looked at last, whether these were more than before, and
+        whether nothing can be found."""
         self._begin_window()
         self.load = 0.0
         """The load of the sketch at the last poll; above 1, a source needs more packets to be frequent."""
@@ -51,6 +54,23 @@ class FrequentSources:
     def __len__(self) -> int:
         """Return how many sources are counted exactly."""
         return len(self._before)
+
+    def has_news(self) -> bool:
+        """Return whether `poll` may find something; it takes one look at a map instead of a walk through all.
+
+        Every packet of a source that is not counted exactly is counted in the window first. So while no source is, and
+        the window has no more packets than before, nothing came. After a packet two polls are due: the program may
+        still have been at work on it during the first.
+        """
+        total = self._in_window()
+        had_grown, self._has_grown, self._total = self._has_grown, total != self._total, total
+        self._is_quiet = not (self._before or had_grown or self._has_grown)
+        return not self._is_quiet
+
+    def may_skip(self, now_s: float) -> bool:
+        """Return whether `has_news` just said that a poll finds nothing, and it is not time for a new window."""
+        is_quiet, self._is_quiet = self._is_quiet, False
+        return is_quiet and now_s < self._window_from_s + _WINDOW_S
 
     def poll(self, now_s: float) -> Iterator[tuple[bytes, tuple[int, ...], bytes]]:
         """Yield for each source with new packets: key, increase since the last poll, and the bytes after its counters.
@@ -81,13 +101,18 @@ class FrequentSources:
 
     def _turn_window(self, now_s: float) -> None:
         """Start a new window before collisions alone make sources look frequent."""
-        value = self._window.get(_NUMBER.pack(0))
-        total = _WINDOW.unpack(value)[0] if value else 0
+        total = self._in_window()
         self.load = total / _WINDOW_PACKETS
         if total >= _WINDOW_PACKETS or now_s >= self._window_from_s + _WINDOW_S:
             self._window_from_s = now_s
             self._epoch = self._epoch % _MAX_EPOCH + 1
             self._begin_window()
 
+    def _in_window(self) -> int:
+        """Return how many packets the sketch counted in this window."""
+        value = self._window.get(_NUMBER.pack(0))
+        return _WINDOW.unpack(value)[0] if value else 0
+
     def _begin_window(self) -> None:
+        self._total = 0
         self._window[_NUMBER.pack(0)] = _WINDOW.pack(0, self._epoch)

@@ -120,20 +120,30 @@ class PerCpuArray:
         self._width = shape.value_bytes // 8
         self._stride = self._width * processors()
 
-    def read(self) -> dict[int, tuple[int, ...]]:
-        """Return the sums over all processors by index, without those that are all zero; takes one or a few calls."""
-        size = self.shape.max_entries
+    def read(self, spans: Iterable[range] | None = None) -> dict[int, tuple[int, ...]]:
+        """Return the sums over all processors by index, without those that are all zero.
+
+        Only these spans of the array are read: the kernel takes 2 ms for ten thousand counters of two processors.
+        """
+        found: dict[int, tuple[int, ...]] = {}
+        for span in (range(self.shape.max_entries),) if spans is None else spans:
+            found |= self._read(span)
+        return found
+
+    def _read(self, span: range) -> dict[int, tuple[int, ...]]:
+        size = len(span)
+        before = struct.pack("=I", span.start - 1) if span.start else None
         keys = ctypes.create_string_buffer(4 * size)
         values = (ctypes.c_uint64 * (self._stride * size))()
         token, count = ctypes.create_string_buffer(8), ctypes.c_uint32(size)
-        result = library().bpf_lookup_batch(self._descriptor, None, token, keys, values, ctypes.byref(count))
+        result = library().bpf_lookup_batch(self._descriptor, before, token, keys, values, ctypes.byref(count))
         if result < 0 and ctypes.get_errno() != errno.ENOENT:
             _check(result, f"map {self.shape.name}")
         raw, width, entry_bytes = bytes(values), self._width, self._stride * 8
         found = {}
-        for index in _filled(raw[: count.value * entry_bytes], entry_bytes):
-            numbers = struct.unpack_from(f"={self._stride}Q", raw, index * entry_bytes)
-            found[index] = tuple(sum(numbers[column::width]) for column in range(width))
+        for at in _filled(raw[: count.value * entry_bytes], entry_bytes):
+            numbers = struct.unpack_from(f"={self._stride}Q", raw, at * entry_bytes)
+            found[span.start + at] = tuple(sum(numbers[column::width]) for column in range(width))
         return found
 
 

@@ -204,8 +204,14 @@ class XdpProgram:
         pairs = (counts.get(number, (0, 0)) for number in range(len(SETS)))
         return {name: (packets, count_bytes) for name, (packets, count_bytes) in zip(SETS, pairs, strict=True)}
 
+    def has_news(self) -> bool:
+        """Return whether `poll` may find something; it takes a single look at a map."""
+        return self._senders.has_news()
+
     def poll(self, now_s: float) -> Iterator[Sender]:
         """Yield what each frequent source has sent since the last poll; `now_s` is any clock in seconds."""
+        if self._senders.may_skip(now_s):
+            return
         for key, (syn_packets, udp_packets), _ in self._senders.poll(now_s):
             yield Sender(fold_mapped(key), syn_packets, udp_packets)
 

@@ -8,10 +8,11 @@ that only OpenMetrics has exemplars and an end mark. Names of metrics and labels
 no escaping; texts of labels are escaped.
 """
 
+import functools
 import math
 import re
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from threading import Lock
 
 import msgspec
@@ -25,6 +26,8 @@ _ACCEPTS_GZIP = re.compile(r"\s*gzip\s*(;(?!\s*q=0(\.0*)?\s*$).*)?", re.IGNORECA
 """A coding of Accept-Encoding; the weight 0 means not acceptable (RFC 9110, section 12.4.2)."""
 _EXPONENT_FROM_DIGITS = 7
 """Go writes floats with an exponent from this number of digits before the point; Prometheus compares `le` as text."""
+_MOST_TEXTS = 4096
+"""Texts that are kept from scrape to scrape: labels of series, and heads of families."""
 _LABEL_ESCAPES = str.maketrans({"\\": r"\\", "\n": r"\n", '"': r"\""})
 _HELP_ESCAPES = str.maketrans({"\\": r"\\", "\n": r"\n"})
 
@@ -104,24 +107,28 @@ def write(families: Iterable[Family], *, is_openmetrics: bool) -> bytes:
     """Return all families as a page."""
     lines: list[str] = []
     for family in families:
-        lines.extend(_head(family, is_openmetrics=is_openmetrics))
+        lines.append(_head(family.name, family.kind, family.help, is_openmetrics=is_openmetrics))
         lines.extend(_line(family.name, point, is_openmetrics=is_openmetrics) for point in family.points)
     lines.append("# EOF\n" if is_openmetrics else "")
     return "".join(lines).encode(errors="replace")  # a lone surrogate in a label must not cost the page
 
 
-def _head(family: Family, *, is_openmetrics: bool) -> Iterator[str]:
-    is_counter = family.kind is Kind.COUNTER
-    name = family.name + _TOTAL if is_counter and not is_openmetrics else family.name
-    text = family.help.translate(_LABEL_ESCAPES if is_openmetrics else _HELP_ESCAPES)
-    yield f"# HELP {name} {text}\n"
-    yield f"# TYPE {name} {family.kind}\n"
+@functools.lru_cache(_MOST_TEXTS)
+def _head(name: str, kind: Kind, text: str, *, is_openmetrics: bool) -> str:
+    name = name + _TOTAL if kind is Kind.COUNTER and not is_openmetrics else name
+    text = text.translate(_LABEL_ESCAPES if is_openmetrics else _HELP_ESCAPES)
+    return f"# HELP {name} {text}\n# TYPE {name} {kind}\n"
 
 
 def _line(name: str, point: Point, *, is_openmetrics: bool) -> str:
-    labels = f"{{{_pairs(point.labels)}}}" if point.labels else ""
+    labels = _labels(tuple(point.labels.items())) if point.labels else ""
     example = _example(point.exemplar) if is_openmetrics and point.exemplar else ""
     return f"{name}{point.suffix}{labels} {number(point.value)}{example}\n"
+
+
+@functools.lru_cache(_MOST_TEXTS)
+def _labels(labels: tuple[tuple[str, str], ...]) -> str:
+    return f"{{{_pairs(dict(labels))}}}"
 
 
 def _pairs(labels: dict[str, str]) -> str:

@@ -197,6 +197,12 @@ class FlowBatch(msgspec.Struct, array_like=True):
     ended: list[FlowKey] = msgspec.field(default_factory=list)
     """Which connections those in `ending` are. A recording keeps no more of them, unless they are UDP's."""
 
+    @property
+    def only_ends(self) -> bool:
+        """Whether nothing happened but ends of connections, or nothing at all."""
+        counted = self.attempts or self.completions or self.has_gap
+        return not (counted or self.opened or self.completed or self.late or self.listed or self.incomplete)
+
     def ended_keys(self) -> list[FlowKey]:
         """Return which connections end, also if nobody has noted it."""
         return self.ended or [flow_key(flow) for flow in self.ending]

@@ -6,12 +6,12 @@ sysctls whose effect shows elsewhere: how full the connection table is (nf_connt
 kernel log were overwritten, limits of inotify. No rate limit of printk applies to logged packets.
 """
 
+import os
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 import msgspec
 
-from monitor.files.changes import read_bounded
 from monitor.model.requirements import Part, PartKind, Requirement
 
 CONNTRACK, KERNEL_LOG, HANDSHAKES, AMPLIFICATION = "conntrack", "kernel_log", "handshakes", "udp_amplification"
@@ -105,11 +105,50 @@ class Finding(msgspec.Struct, frozen=True):
         return f"{self.expectation.dotted} {is_}: {self.expectation.consequence}"
 
 
+class ValueReader:
+    """Reads the same again and again: files that are there stay open, one that is gone is looked for each time."""
+
+    def __init__(self, root: Path) -> None:
+        """Open nothing yet."""
+        names = (*(one.name for one in EXPECTATIONS), _LOG_ALL, _TRACKING)
+        self._paths = {name: str(root / "proc/sys" / name) for name in names}
+        self._opened: dict[str, int] = {}
+
+    def read(self) -> dict[str, bytes]:
+        """Return the values of all sysctls that exist, by name, as they are read."""
+        found = {name: self._read(name, path) for name, path in self._paths.items()}
+        return {name: text for name, text in found.items() if text}
+
+    def close(self) -> None:
+        """Close the files."""
+        while self._opened:
+            os.close(self._opened.popitem()[1])
+
+    def _read(self, name: str, path: str) -> bytes:
+        for _ in range(2):  # the file may be that of a module that was unloaded
+            try:
+                if name not in self._opened:
+                    self._opened[name] = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+                return os.pread(self._opened[name], _MAX_BYTES, 0)
+            except OSError:
+                if name not in self._opened:
+                    return b""
+                os.close(self._opened.pop(name))
+        return b""
+
+
+def decoded(texts: Mapping[str, bytes]) -> dict[str, str]:
+    """Return values as text."""
+    return {name: text.decode(errors="replace").strip() for name, text in texts.items()}
+
+
 def read_values(root: Path = Path("/")) -> dict[str, str]:
     """Return the values below `root` of all sysctls that exist, by name: a few small reads, without blocking."""
-    names = (*(one.name for one in EXPECTATIONS), _LOG_ALL, _TRACKING)
-    texts = {name: read_bounded(root / "proc/sys" / name, _MAX_BYTES) for name in names}
-    return {name: text.decode(errors="replace").strip()[:_MAX_BYTES] for name, text in texts.items() if text}
+    reader = ValueReader(root)
+    try:
+        return decoded(reader.read())
+    finally:
+        reader.close()
 
 
 def findings(values: Mapping[str, str], uses: Collection[str]) -> list[Finding]:

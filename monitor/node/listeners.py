@@ -18,7 +18,7 @@ from monitor.model.addresses import Address, fold_mapped
 from monitor.model.errors import MalformedRecord
 from monitor.model.protocols import PROTOCOL_TCP
 from monitor.model.services import ANY_ADDRESS, Service
-from monitor.node.sock_diag import TCP_LISTENING, dump_sockets
+from monitor.node.sock_diag import LISTENING, dump_sockets
 
 TABLES = (Path("/proc/self/net/tcp"), Path("/proc/self/net/tcp6"))
 _LISTEN = "0A"
@@ -41,7 +41,7 @@ def ask_listeners() -> frozenset[Service]:
     """Ask sock_diag(7); OSError if the kernel does not answer, MalformedRecord if the answer is none."""
     found: set[Service] = set()
     for family in _BYTES:
-        found.update(islice(map(parse_answer, dump_sockets(family, PROTOCOL_TCP, TCP_LISTENING)), _MAX_LISTENERS))
+        found.update(islice(map(parse_answer, dump_sockets(family, PROTOCOL_TCP, LISTENING)), _MAX_LISTENERS))
     return frozenset(found)
 
 

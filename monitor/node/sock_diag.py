@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from monitor.node.netlink_messages import DONE, DUMP, ERROR, check_status, pack_request, split_messages
 
-TCP_LISTENING, UDP_UNCONNECTED = 1 << 10, 1 << 7
+LISTENING, UNCONNECTED = 1 << 10, 1 << 7
 """Sets of states: bits numbered as in net/tcp_states.h."""
 _NETLINK_SOCK_DIAG, _SOCK_DIAG_BY_FAMILY = 4, 20
 _SEQUENCE = 1  # each question has a socket of its own

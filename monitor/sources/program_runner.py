@@ -32,6 +32,9 @@ class Program(Protocol):
     def close(self) -> None:
         """Unload."""
 
+    def has_news(self) -> bool:
+        """Return whether a poll may find something; it costs next to nothing."""
+
     def run_statistics(self) -> tuple[int, int]:
         """Return its run time in nanoseconds and its runs, while the kernel kept statistics."""
 
@@ -139,6 +142,15 @@ class ProgramRunner(ABC, Generic[ProgramT, SettingsT]):
         self._is_open = True
         self._start()
 
+    def has_news(self) -> bool:
+        """Return whether there is something that a tick would hand on."""
+        if self._sampling is not None or (self.trouble and self._has_run):
+            return True
+        try:
+            return self.program is not None and self.program.has_news()
+        except SYSTEM_FAULTS:  # the tick reports it
+            return True
+
     def tick(self) -> None:
         """Hand on new events; call it each second."""
         if self.program:
@@ -221,7 +233,8 @@ class ProgramRunner(ABC, Generic[ProgramT, SettingsT]):
         except SYSTEM_FAULTS as error:
             self.fail(error)
             return
-        self._process(events)
+        if events:
+            self._process(events)
 
     def _note(self, error: Exception) -> None:
         """Note why there is no program, once in the log for each cause."""

@@ -66,8 +66,12 @@ class Runner(Protocol):
         """Follow changed settings of its own."""
         ...
 
+    def has_news(self) -> bool:
+        """Return whether a tick has something to do that nothing else reports; called each second, so it is cheap."""
+        ...
+
     def tick(self) -> None:
-        """Do what is due each second."""
+        """Do what is due: each second, or each third one while nothing happens."""
         ...
 
     def problems(self) -> list[str]:

@@ -118,8 +118,12 @@ class SourceRunner(ABC, Generic[SourceT, SettingsT]):
     def reconfigure(self, settings: SettingsT) -> None:
         """Follow changed settings of its own without losing the cursor."""
 
+    def has_news(self) -> bool:
+        """Return whether a tick has something to do that nothing else reports."""
+        return bool(self._trouble) or self.stats.lost != self._lost_known
+
     def tick(self) -> None:
-        """Retry what failed, save the cursor, check for losses; call it each second."""
+        """Retry what failed, save the cursor, check for losses; call it each second, or when it `has_news`."""
         now_s = time.monotonic()
         if self.stats.lost != self._lost_known:
             self._lost_known = self.stats.lost

@@ -32,7 +32,7 @@ from monitor.node.addresses import parse_resolvers
 from monitor.node.listeners import parse_listeners
 from monitor.node.sessions import parse_logind_session, parse_utmp
 from monitor.node.sysctls import parse_port_range
-from monitor.sources.conntrack.health import numbers, read_listen_totals
+from monitor.sources.conntrack.health import ListenReader, numbers
 from monitor.sources.kmsg.format import decode_packet, parse_record
 from monitor.sources.tail.cursors import decode_cursor, encode_cursor
 from tests.unit.daemon.test_known_services import Rows
@@ -192,7 +192,7 @@ READERS: dict[str, Reader] = {
     "logind session": Reader(_text(parse_logind_session), _LOGIND),
     "listeners": Reader(_text(lambda text: list(parse_listeners(text.splitlines()))), _TCP),
     "port range": Reader(parse_port_range, b"32768\t60999\n"),
-    "listen totals": Reader(_file(lambda path: read_listen_totals(path, path), "snmp"), _SNMP),
+    "listen totals": Reader(_file(lambda path: ListenReader(path, path).read(), "snmp"), _SNMP),
     "kernel log record": Reader(parse_record, _KMSG, (MalformedRecord,)),
     "logged packet": Reader(
         _text(lambda text: decode_packet(text, 1.0)),

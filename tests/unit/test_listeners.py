@@ -14,7 +14,7 @@ from monitor.model.protocols import PROTOCOL_TCP
 from monitor.model.services import ANY_ADDRESS
 from monitor.node import listeners
 from monitor.node.listeners import ask_listeners, parse_answer, parse_listeners, read_listeners, read_tables
-from monitor.node.sock_diag import TCP_LISTENING, dump_sockets
+from monitor.node.sock_diag import LISTENING, dump_sockets
 
 _UNKNOWN_PROTOCOL = 253  # RFC 3692: for experiments
 
@@ -107,7 +107,7 @@ def test_without_an_answer_the_tables_are_read(monkeypatch: pytest.MonkeyPatch, 
 def test_a_kernel_that_cannot_answer_is_no_machine_without_sockets(monkeypatch: pytest.MonkeyPatch) -> None:
     """A kernel without tcp_diag ends its answer with an error, and listeners are known all the same."""
     with pytest.raises(OSError, match="No such file"):
-        list(dump_sockets(socket.AF_INET, _UNKNOWN_PROTOCOL, TCP_LISTENING))
+        list(dump_sockets(socket.AF_INET, _UNKNOWN_PROTOCOL, LISTENING))
     monkeypatch.setattr(listeners, "PROTOCOL_TCP", _UNKNOWN_PROTOCOL)
     with socket.socket() as opened:
         opened.bind(("127.0.0.1", 0))
@@ -133,10 +133,10 @@ def test_only_the_kernel_answers(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(socket, "socket", Answering)
     Answering.answers = [(own, (7, 0)), (other + own, (0, 0)), (end, (0, 0))]
-    assert list(dump_sockets(socket.AF_INET, PROTOCOL_TCP, TCP_LISTENING)) == [b"sock"]
+    assert list(dump_sockets(socket.AF_INET, PROTOCOL_TCP, LISTENING)) == [b"sock"]
     Answering.answers = [(own, (7, 0))]
     with pytest.raises(OSError, match="does not end"):
-        list(dump_sockets(socket.AF_INET, PROTOCOL_TCP, TCP_LISTENING))
+        list(dump_sockets(socket.AF_INET, PROTOCOL_TCP, LISTENING))
     Answering.answers = [(own[:18], (0, 0))]
     with pytest.raises(MalformedRecord, match="netlink"):
-        list(dump_sockets(socket.AF_INET, PROTOCOL_TCP, TCP_LISTENING))
+        list(dump_sockets(socket.AF_INET, PROTOCOL_TCP, LISTENING))

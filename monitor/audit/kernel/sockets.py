@@ -21,7 +21,7 @@ from monitor.audit.kernel.netlink import attributes
 from monitor.audit.reach import Listener, Protocol
 from monitor.model.errors import MalformedRecord
 from monitor.model.printable import printable
-from monitor.node.sock_diag import TCP_LISTENING, UDP_UNCONNECTED, dump_sockets
+from monitor.node.sock_diag import LISTENING, UNCONNECTED, dump_sockets
 
 _MAX_SOCKETS = 65_536
 """In one table; more are no service that is in use, and what is left out would look closed."""
@@ -38,7 +38,7 @@ _INODE = re.compile(r"socket:\[(\d{1,20})\]")
 _UNIT = re.compile(r"/([^/\n]+\.(?:service|socket|scope))(?:/|$)", re.MULTILINE)
 _CONTAINER = re.compile(r"([0-9a-f]{64})")
 _MAX_BYTES = 4096
-_STATES = (socket.IPPROTO_TCP, TCP_LISTENING), (socket.IPPROTO_UDP, UDP_UNCONNECTED)
+_STATES = (socket.IPPROTO_TCP, LISTENING), (socket.IPPROTO_UDP, UNCONNECTED)
 _SKV6ONLY = 11  # INET_DIAG_SKV6ONLY (linux/inet_diag.h)
 _AT_DEVICE, _AT_INODE, _DIAG_BYTES = 40, 68, 72  # of inet_diag_msg
 

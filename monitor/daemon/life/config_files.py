@@ -7,6 +7,7 @@ force.
 
 import contextlib
 import logging
+import os
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -144,7 +145,9 @@ class ConfigFiles:
         directory = self._path.parent / "conf.d"
         paths = {self._path, *self._more}
         with contextlib.suppress(OSError):  # the system lacks something: what is known is compared
-            paths.update(one for one in directory.glob("*.yaml") if not one.name.startswith("."))
+            with os.scandir(directory) as entries:
+                names = [one.name for one in entries]
+            paths.update(directory / one for one in names if one.endswith(".yaml") and not one.startswith("."))
         return paths if len(paths) <= _MAX_FILES else set(sorted(paths)[:_MAX_FILES])
 
 

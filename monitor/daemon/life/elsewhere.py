@@ -89,11 +89,17 @@ class Elsewhere:
 
     def reconfigure(self, settings: Settings, now_s: float) -> None:
         """Follow changed settings."""
+        self._settings = settings
         self._fleet.reconfigure(settings, now_s)
         self._crowdsec.reconfigure(settings.crowdsec)
         self._lists.reconfigure(settings)
         self._audit.reconfigure(settings.audit)
         self._notify.reconfigure(settings)
+
+    @property
+    def has_news(self) -> bool:
+        """Whether ticks have to be done: a fleet and CrowdSec are exchanged with in them."""
+        return bool(self._settings.fleet.url or self._settings.crowdsec.url) or self._fleet.fleet is not None
 
     def tick_parts(self, now_s: float) -> dict[str, Callable[[], object]]:
         """Return what is due each second, by name."""

@@ -133,7 +133,7 @@ def _conclude(pipeline: Pipeline, filling: Filling, entering: "_Entering", clock
 
     The kernel is filled again from the ledger where filling failed, as when somebody deleted the table meanwhile, and
     where bans yielded: stronger ones were refused while the weaker were in their set, and a set that became smaller
-    kept the bans that end last, not the strongest. If that fails, it is tried again each second.
+    kept the bans that end last, not the strongest. If that fails, ticks try it again.
     """
     is_filled = not entering.is_crowded
     try:

@@ -14,6 +14,7 @@ from monitor.daemon.life.assembly import Assembly
 from monitor.daemon.life.config_watch import ConfigWatch
 from monitor.daemon.life.enforcers import take_over
 from monitor.daemon.life.in_force import modes
+from monitor.daemon.life.pace import Pace
 from monitor.daemon.selfcheck.doctor import log_check
 from monitor.daemon.trial.keeper import TrialKeeper
 from monitor.daemon.trial.resume import resume
@@ -34,7 +35,10 @@ class Service(Assembly):
         """Wire the stages, as `Assembly` does; nothing is opened or changed yet."""
         super().__init__(path, loaded, trials)
         self._clock = ClockSteps(time.monotonic(), time.time())
-        self._stop = asyncio.Event()
+        self._wake = asyncio.Event()
+        self._is_stopping = False
+        self._pace = Pace()
+        self._inputs_known = 0
         self._is_reload_due = False
 
     async def open(self) -> None:
@@ -79,7 +83,7 @@ class Service(Assembly):
     async def run(self) -> None:
         """Run until SIGTERM or SIGINT."""
         for number in (signal.SIGTERM, signal.SIGINT):
-            self._loop.add_signal_handler(number, self._stop.set)
+            self._loop.add_signal_handler(number, self._stop)
         self._loop.add_signal_handler(signal.SIGHUP, self.try_reload)
         self._loop.set_exception_handler(self._supervisor.callback_failed)
         self._sources.attach(self._loop)
@@ -90,17 +94,35 @@ class Service(Assembly):
         if self._is_reload_due:
             self.try_reload()
         self._systemd.ready()
-        while not self._stop.is_set():
-            self._supervisor.run(self._tick_parts())
-            try:
-                await asyncio.wait_for(self._stop.wait(), _TICK_S)
-            except TimeoutError:
-                continue
+        while not self._is_stopping:
+            self._wake.clear()
+            timer = self._loop.call_later(_TICK_S, self._wake.set)
+            if self._pace.is_due(has_news=self._has_news()):
+                self._supervisor.run(self._tick_parts())
+                self._inputs_known = self.pipeline.inputs_total
+            else:
+                self._supervisor.run({"following the clock": self._follow_clock})
+            await self._wake.wait()
+            timer.cancel()
         self._systemd.stopping()
         _log.info("stopping; the bans in force stay in the kernel until they end (`nodewarden flush` removes them)")
 
+    def _stop(self) -> None:
+        self._is_stopping = True
+        self._wake.set()
+
+    def _has_news(self) -> bool:
+        """Return whether something happened since the last tick, or is wrong."""
+        try:
+            has_news = self._sources.has_news()
+        except Exception as error:  # noqa: BLE001 - for the supervisor: a fault costs a quiet second
+            self._supervisor.failed("looking for news", error)
+            return True
+        has_news = has_news or self._elsewhere.has_news or self._problems.count > 0
+        return has_news or self.pipeline.inputs_total != self._inputs_known
+
     def _tick_parts(self) -> dict[str, Callable[[], object]]:
-        """Return what is due each second, by name. The last one feeds the watchdog: a stuck loop is restarted."""
+        """Return what is due in a tick, by name. The last one feeds the watchdog: a stuck loop is restarted."""
         now_s = time.time()
         return {
             "following the clock": self._follow_clock,

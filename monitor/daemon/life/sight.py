@@ -3,7 +3,7 @@
 None of it is a fault of a source, which reads what there is; so `status`, metrics and `doctor` ask here.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from functools import partial
 
 from monitor.daemon.life.firewall_log import FirewallLog
@@ -26,8 +26,17 @@ class Sight:
         self._tracking = Tracking(
             pipeline, lambda: settings().sources.conntrack.enabled, lambda: sources().tracked_share
         )
-        self._sysctls = SysctlWatch(lambda: kernel_uses(settings()))
+        self._settings = settings
+        self._used: tuple[Settings, Collection[str]] | None = None
+        self._sysctls = SysctlWatch(self._uses)
         self._firewall_log = FirewallLog(settings)
+
+    def _uses(self) -> Collection[str]:
+        """Return what of the kernel's settings the configuration uses; found once for each configuration."""
+        settings = self._settings()
+        if self._used is None or self._used[0] is not settings:
+            self._used = settings, kernel_uses(settings)
+        return self._used[1]
 
     def start(self, now_s: float) -> None:
         """Have connections tracked from now on; the bans of an earlier run must be known."""
@@ -68,3 +77,4 @@ class Sight:
         """End watching, and tracking for our sake."""
         self._tracking.close()
         self._firewall_log.close()
+        self._sysctls.close()

@@ -1,6 +1,6 @@
 """The supervisor: a fault of our own costs what it is in, and nothing else. The one broad `except` of the loop.
 
-Everything that the loop does each second is a part with a name. A part that fails is logged with its trace, counted and
+Everything that the loop does in a tick is a part with a name. A part that fails is logged with its trace, counted and
 a problem of `status`; all other parts run, and the failed one is tried again a second later. Batches of events and
 callbacks of the loop are handled the same way.
 """

@@ -24,7 +24,8 @@ class SysctlWatch:
     ) -> None:
         """Read once. `uses` returns what the configuration uses of `kernel_settings`; `clock` is in seconds."""
         self._uses = uses
-        self._root = root
+        self._reader = kernel_settings.ValueReader(root)
+        self._read: tuple[dict[str, bytes], Collection[str]] | None = None
         self._clock = clock
         self._next_s = float("-inf")
         self._values: dict[str, str] = {}
@@ -36,11 +37,18 @@ class SysctlWatch:
         if self._clock() < self._next_s:
             return
         self._next_s = self._clock() + _EVERY_S
-        self._values = kernel_settings.read_values(self._root)
+        read = self._reader.read(), self._uses()
+        if read == self._read:
+            return
+        self._read, self._values = read, kernel_settings.decoded(read[0])
         told, self._told = self._told, [*self.problems(), *self.notices()]
         for text in self._told:
             if text not in told:
                 _log.warning("%s", text)
+
+    def close(self) -> None:
+        """End reading."""
+        self._reader.close()
 
     def problems(self) -> list[str]:
         """Say which values hide evidence."""

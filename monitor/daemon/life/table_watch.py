@@ -14,6 +14,7 @@ from collections.abc import Callable, Container
 from monitor.audit.rules.authors import is_settled
 from monitor.enforcers.nftables.drift import Drift, DriftWatch
 from monitor.enforcers.nftables.keeper import ALLOWLIST, DEFINITION, PARTS, TableKeeper
+from monitor.enforcers.nftables.kernel_generation import KernelGeneration
 from monitor.enforcers.nftables.rule_changes import RuleChanges
 from monitor.model.errors import SYSTEM_FAULTS, explain
 from monitor.model.retry import Worker
@@ -25,6 +26,8 @@ _BUSY_SHARE = 20
 """After all parts were compared at once, the next time waits this many times as long as that took,"""
 _MAX_WAIT_S = 60.0
 """but no longer than this."""
+_READ_EVERY_S = 180.0
+"""Rules and allowlist that were as they should be are read again after this time, or when anybody changed nf_tables."""
 _STALE_S = 900.0
 """A part that could not be compared for this long is a problem."""
 
@@ -38,10 +41,12 @@ class TableWatch:
         ports: Container[int],
         failed: Callable[[str, Exception], None],
         pause_s: float = PAUSE_S,
+        generation: KernelGeneration | None = None,
     ) -> None:
         """`ports` are those of our own changes, `pause_s` the time between two comparisons in seconds.
 
-        `failed` is told of a fault of our own, with the name of what failed.
+        `failed` is told of a fault of our own, with the name of what failed; `generation` tells whether anybody changed
+        nf_tables.
         """
         self.changes = RuleChanges(is_settled)
         """Which processes changed the rules of other tables."""
@@ -59,6 +64,9 @@ class TableWatch:
         self._all_from_s = 0.0
         self._compared_s = dict.fromkeys(PARTS, time.monotonic())
         self._why_not = dict.fromkeys(PARTS, "")
+        self._generation = generation or KernelGeneration()
+        self._alike: dict[str, tuple[int, float]] = {}
+        """The number of the kernel's rules with which a part was as it should be, and when that was read."""
 
     @property
     def oldest_s(self) -> float:
@@ -91,6 +99,7 @@ class TableWatch:
     def close(self) -> None:
         """Stop watching."""
         self._close_watch()
+        self._generation.close()
         if self._comparing:
             self._comparing.cancel()
         self._worker.shutdown(cancel=True)
@@ -187,6 +196,9 @@ class TableWatch:
         if not self._keeper.is_needed:
             self._compared_s[part] = time.monotonic()
             return
+        if not is_suspect and self._is_unchanged(part):
+            self._compared_s[part] = time.monotonic()
+            return
         try:
             self._why_not[part] = await self._compared(part, is_suspect=is_suspect, may_rewrite=may_rewrite)
         except Exception as error:  # noqa: BLE001 - for the supervisor: a fault costs this comparison
@@ -196,14 +208,24 @@ class TableWatch:
             self._compared_s[part] = time.monotonic()
         self._report()
 
+    def _is_unchanged(self, part: str) -> bool:
+        """Return whether a part was as it should be, and nobody changed anything in nf_tables since."""
+        generation, read_s = self._alike.get(part, (None, 0.0))
+        is_recent = time.monotonic() - read_s < _READ_EVERY_S
+        return generation is not None and is_recent and self._generation.read() == generation
+
     async def _compared(self, part: str, *, is_suspect: bool, may_rewrite: bool) -> str:
         """Compare a part; return why that was not possible. What is suspected is then written anew, or stays so.
 
         Writing anew is not always allowed: notifications of our own writing may be lost too, and are suspicious.
         """
+        self._alike.pop(part, None)
+        generation = self._generation.read()
         try:
             job = self._worker.submit(self._keeper.read, part, self._keeper.snapshot(), is_suspect=is_suspect)
             reading = await asyncio.wrap_future(job)
+            if part in (DEFINITION, ALLOWLIST) and reading == [] and generation is not None:
+                self._alike[part] = generation, time.monotonic()
             for _ in self._keeper.judge(part, reading, time.time()):
                 await asyncio.sleep(0)
         except SYSTEM_FAULTS as error:

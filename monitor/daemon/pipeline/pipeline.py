@@ -22,6 +22,7 @@ from monitor.model.addresses import Network
 from monitor.model.alerts import Strength
 from monitor.model.bans import AllowEntry, Ban, ClaimOrigin, Offence
 from monitor.model.events import Event
+from monitor.model.flows import FlowBatch
 from monitor.model.networks import NodeNetworks
 from monitor.model.services import Service
 from monitor.model.sysctls import Sysctls
@@ -59,6 +60,8 @@ class Pipeline(Stages):
         self._turned_s = float("-inf")
         self.now_s = 0.0
         """The time of what it was told last."""
+        self.inputs_total = 0
+        """What it was told that a tick may have to follow: not the time, nor that connections ended."""
         self.enforcers.leader.on_lost = self._lose
 
     def record(self, recorder: Recorder | None, node: str, version: str, now_s: float) -> None:
@@ -78,6 +81,7 @@ class Pipeline(Stages):
     @contextmanager
     def _told(self, now_s: float, make: Callable[[], Input]) -> Iterator[None]:
         """Carry out what is told, and hand it on; if it fails, too."""
+        self.inputs_total += 1
         self._begin(now_s)
         try:
             yield
@@ -94,6 +98,7 @@ class Pipeline(Stages):
         """Take a batch of events of one type all the way; return what was decided."""
         if not events:
             return []
+        self.inputs_total += not all(type(one) is FlowBatch and one.only_ends for one in events)
         self._begin(now_s)
         try:
             return self._process(events, now_s)

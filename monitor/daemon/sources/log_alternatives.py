@@ -59,18 +59,22 @@ def alternatives(
     return Alternatives(first, matches, tuple(pattern for pattern in files if is_syslog_file(pattern)))
 
 
-def has_journal(root: Path = Path("/")) -> bool:
-    """Whether journald keeps a journal here: in memory or on disk, one directory a machine."""
-    return any(_has_directory(root / directory) for directory in _JOURNALS)
+def find_journal(root: Path = Path("/"), known: str = "") -> str:
+    """Return a directory in which journald keeps a journal, in memory or on disk, one a machine; empty without one.
+
+    Asked every few seconds, so it only looks whether the `known` one is still there, if there is one.
+    """
+    if known and os.path.isdir(known):  # noqa: PTH112 - a path costs more than the question
+        return known
+    return next(filter(None, (_directory_in(root / directory) for directory in _JOURNALS)), "")
 
 
-def _has_directory(path: Path) -> bool:
-    """Return whether there is a directory in this one; asked each second, so without a stat(2) for each entry."""
+def _directory_in(path: Path) -> str:
     try:
         with os.scandir(path) as entries:
-            return any(entry.is_dir() for entry in entries)
+            return next((entry.path for entry in entries if entry.is_dir()), "")
     except OSError:
-        return False
+        return ""
 
 
 def is_any_there(patterns: Iterable[str]) -> bool:

@@ -17,7 +17,7 @@ from monitor.daemon.sources.log_alternatives import (
     Alternatives,
     JournalMatches,
     check_files,
-    has_journal,
+    find_journal,
     is_any_readable,
     is_any_there,
     nothing_there,
@@ -86,7 +86,8 @@ class LogFilters:
         self._reads_journal = settings.sources.journal.enabled
         self._reads_files = settings.sources.files.enabled
         self._root = root
-        self._has_journal = self._reads_journal and has_journal(root)
+        self._journal = find_journal(root) if self._reads_journal else ""
+        self._has_journal = bool(self._journal)
         self._configured = configured = settings.detectors.failures
         with self._deadline.watching():
             jails = self._read_jails(settings.detectors.from_fail2ban)
@@ -178,9 +179,11 @@ class LogFilters:
 
     def look_for_journal(self) -> bool:
         """Follow whether there is a journal; return whether that changed what is read."""
-        if self._has_journal is (has := self._reads_journal and has_journal(self._root)):
+        if self._reads_journal:
+            self._journal = find_journal(self._root, self._journal)
+        if self._has_journal is bool(self._journal):
             return False
-        self._has_journal = has
+        self._has_journal = bool(self._journal)
         for name in self.alternatives:
             self._choose(name)
         return bool(self.alternatives)

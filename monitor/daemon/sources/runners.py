@@ -71,6 +71,11 @@ class Sources:
         for row, runner in zip(SOURCES, self._runners, strict=True):
             runner.reconfigure(row.settings_in(settings))
 
+    def has_news(self) -> bool:
+        """Return whether any source has something that wakes nobody; every one is asked, since they compare."""
+        news = [one.has_news() for one in self._runners]
+        return any(news)
+
     def tick_parts(self) -> dict[str, Callable[[], object]]:
         """Return what each source does each second, by name: retry what failed, save cursors, check for losses."""
         return {"which logs are there": self._look, **{f"the source {one.name}": one.tick for one in self._runners}}

@@ -4,6 +4,7 @@ It is what puts a trial in force after a restart: where it is missing or damaged
 """
 
 import contextlib
+import functools
 import os
 import time
 from pathlib import Path
@@ -27,10 +28,16 @@ class DamagedError(Exception):
 def instant() -> Instant:
     """Return the time by both clocks."""
     try:
-        boot_id = _BOOT_ID.read_text(encoding="ascii").strip()
+        known = boot_id()
     except (OSError, ValueError):
-        boot_id = ""
-    return Instant(time.time(), time.clock_gettime(time.CLOCK_BOOTTIME), boot_id)
+        known = ""
+    return Instant(time.time(), time.clock_gettime(time.CLOCK_BOOTTIME), known)
+
+
+@functools.cache
+def boot_id() -> str:
+    """Return what tells this boot from others: it stays the same as long as the process runs."""
+    return _BOOT_ID.read_text(encoding="ascii").strip()
 
 
 class TrialFile:

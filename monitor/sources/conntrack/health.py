@@ -1,5 +1,6 @@
 """Health of the connection table, by ctnetlink: distributions leave out /proc/net/stat, which has the same figures."""
 
+import os
 import select
 import socket
 import struct
@@ -19,6 +20,7 @@ _BODY = HEADER_BYTES + 4  # after struct nfgenmsg
 _BUFFER_BYTES = 1 << 18
 _ANSWER_S = 1.0
 _MAX_DATAGRAMS = 1024
+_MOST_BYTES = 1 << 16
 _ENTRIES, _LIMIT = 1, 2  # CTA_STATS_GLOBAL_*
 COUNTERS = {
     4: "invalid",
@@ -49,34 +51,89 @@ class TableHealth(msgspec.Struct, frozen=True):
     """By the values of COUNTERS; those that the kernel does not report are missing."""
 
 
+class HealthReader:
+    """Asks about the table of the network namespace in which it asked first, over a socket that stays open."""
+
+    def __init__(self) -> None:
+        """Open nothing yet."""
+        self._socket: socket.socket | None = None
+
+    def read(self) -> TableHealth:
+        """Ask the kernel; an error where it does not answer: then the next question goes over another socket."""
+        self._socket = self._socket or conntrack_socket.open_socket(_BUFFER_BYTES)
+        try:
+            return _ask(self._socket)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Close the socket."""
+        opened, self._socket = self._socket, None
+        if opened:
+            opened.close()
+
+
+class ListenReader:
+    """Reads what listeners of a network namespace did; their files stay open."""
+
+    def __init__(self, netstat: Path = NETSTAT, snmp: Path = SNMP) -> None:
+        """Open nothing yet."""
+        self._paths = netstat, snmp
+        self._descriptors: list[int] = []
+        self._texts: list[bytes] = []
+        self._totals: ListenTotals | None = None
+
+    def read(self) -> ListenTotals | None:
+        """Return the totals since the namespace started; None where the kernel does not say."""
+        try:
+            for path in self._paths[len(self._descriptors) :]:
+                self._descriptors.append(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
+            texts = [os.pread(descriptor, _MOST_BYTES, 0) for descriptor in self._descriptors]
+            if texts != self._texts:
+                self._totals = _listen_totals(*(text.decode() for text in texts))
+                self._texts = texts
+        except (OSError, ValueError, KeyError):
+            self.close()
+        return self._totals
+
+    def close(self) -> None:
+        """Close the files; what they said is forgotten."""
+        while self._descriptors:
+            os.close(self._descriptors.pop())
+        self._texts, self._totals = [], None
+
+
 def read_health() -> TableHealth:
-    """Ask the kernel about the table of this thread's network namespace; an error where it does not answer."""
-    with conntrack_socket.open_socket(_BUFFER_BYTES) as opened:
-        conntrack_socket.ask(opened, GET_STATISTICS, is_dump=False)
-        sizes = dict(pair for message in _answers(opened, is_dump=False) for pair in numbers(message))
-        conntrack_socket.ask(opened, GET_CPU_STATISTICS, is_dump=True)
-        totals: dict[str, int] = {}
-        for message in _answers(opened, is_dump=True):
-            for kind, value in numbers(message):
-                if name := COUNTERS.get(kind):
-                    totals[name] = totals.get(name, 0) + value
+    """Ask the kernel once about the table of this thread's network namespace; an error where it does not answer."""
+    reader = HealthReader()
+    try:
+        return reader.read()
+    finally:
+        reader.close()
+
+
+def _ask(opened: socket.socket) -> TableHealth:
+    conntrack_socket.ask(opened, GET_STATISTICS, is_dump=False)
+    sizes = dict(pair for message in _answers(opened, is_dump=False) for pair in numbers(message))
+    conntrack_socket.ask(opened, GET_CPU_STATISTICS, is_dump=True)
+    totals: dict[str, int] = {}
+    for message in _answers(opened, is_dump=True):
+        for kind, value in numbers(message):
+            if name := COUNTERS.get(kind):
+                totals[name] = totals.get(name, 0) + value
     return TableHealth(sizes.get(_ENTRIES, 0), sizes.get(_LIMIT, 0), totals)
 
 
-def read_listen_totals(netstat: Path = NETSTAT, snmp: Path = SNMP) -> ListenTotals | None:
-    """Return what listeners of this namespace did since it started; None where the kernel does not say."""
-    try:
-        dropped, accepted = _totals(netstat, "TcpExt:"), _totals(snmp, "Tcp:")
-        names = ("ListenOverflows", "ListenDrops", "SyncookiesSent")
-        overflows, drops, cookies = (dropped.get(name, 0) for name in names)
-        return ListenTotals(overflows, drops, cookies, accepted["PassiveOpens"])
-    except (OSError, ValueError, KeyError):
-        return None
+def _listen_totals(netstat: str, snmp: str) -> ListenTotals:
+    dropped, accepted = _totals(netstat, "TcpExt:"), _totals(snmp, "Tcp:")
+    overflows, drops, cookies = (dropped.get(name, 0) for name in ("ListenOverflows", "ListenDrops", "SyncookiesSent"))
+    return ListenTotals(overflows, drops, cookies, accepted["PassiveOpens"])
 
 
-def _totals(path: Path, label: str) -> dict[str, int]:
-    """Read the two lines of a label: names, then values."""
-    names, values = (line.split() for line in path.read_text().splitlines() if line.startswith(label))
+def _totals(text: str, label: str) -> dict[str, int]:
+    """Return what the two lines of a label say: names, then values."""
+    names, values = (line.split() for line in text.splitlines() if line.startswith(label))
     return dict(zip(names[1:], map(int, values[1:]), strict=True))
 
 

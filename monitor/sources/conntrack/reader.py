@@ -70,6 +70,11 @@ class Conntrack:
         """Return the descriptor to wait on."""
         return self._socket.fileno()
 
+    @property
+    def is_listing(self) -> bool:
+        """Whether the table is listed after a gap, or is to be."""
+        return self._listing is not None or self._gap_s is not None
+
     def close(self) -> None:
         """Unsubscribe."""
         self._socket.close()

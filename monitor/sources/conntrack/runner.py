@@ -12,7 +12,7 @@ from monitor.model.errors import SYSTEM_FAULTS, explain
 from monitor.model.flows import Flow, FlowBatch, ListenTotals
 from monitor.model.problems import ProblemKind
 from monitor.sources.conntrack.handshakes import Handshakes
-from monitor.sources.conntrack.health import TableHealth, read_health, read_listen_totals
+from monitor.sources.conntrack.health import HealthReader, ListenReader, TableHealth
 from monitor.sources.conntrack.metrics import COUNTERS
 from monitor.sources.conntrack.reader import Conntrack, ConntrackStats
 from monitor.sources.conntrack.running import RunningFlows, TakeRunning
@@ -23,6 +23,8 @@ _log = logging.getLogger(__name__)
 _FULL = 0.9
 _UNREPORTED = 50
 """Connections without a record: a few may be of the loopback, which many firewalls exempt from tracking."""
+_TELL_EVERY_S = 10.0
+"""How often detectors learn at least what time it is, while nothing happens."""
 _BYTES_AN_EVENT, _WORST_EVENTS_PER_S = 1024, 400_000
 
 
@@ -43,6 +45,9 @@ class ConntrackRunner(SourceRunner[Conntrack, ConntrackSettings]):
         self._settings = settings
         self._handshakes = Handshakes()
         self._health: TableHealth | None = None
+        self._health_reader, self._listen_reader = HealthReader(), ListenReader()
+        self._told: tuple[object, ...] = ()
+        self._tell_at_s = 0.0
         self._health_trouble = ""
         self._gaps_known = 0
         self._is_blind = False
@@ -66,11 +71,24 @@ class ConntrackRunner(SourceRunner[Conntrack, ConntrackSettings]):
         """Ten milliseconds with the default buffer: half of what it carries in the worst flood."""
         return self._settings.buffer_bytes / _BYTES_AN_EVENT / _WORST_EVENTS_PER_S / 2
 
+    def close(self) -> None:
+        """Stop reading."""
+        super().close()
+        self._health_reader.close()
+        self._listen_reader.close()
+
     def reconfigure(self, settings: ConntrackSettings) -> None:
         """Follow changed settings."""
         if settings != self._settings:
             self._settings = settings
             self._renew()
+
+    def has_news(self) -> bool:
+        """Return whether something waits; what came is an input of the pipeline."""
+        if self._source is None:
+            return super().has_news()
+        is_waiting = self._is_blind or self._handshakes.stats.pending or self._source.is_listing
+        return bool(is_waiting) or super().has_news()
 
     def problems(self) -> list[str]:
         """Say what is wrong."""
@@ -147,9 +165,21 @@ class ConntrackRunner(SourceRunner[Conntrack, ConntrackSettings]):
         listed = source.catch_up()
         self._read_health()
         invalid = self._health.totals.get("invalid") if self._health else None
-        totals = read_listen_totals()
+        totals = self._listen_reader.read()
         self._count_unreported(totals)
-        self._process(self._sorted(listed, {"invalid_total": invalid, "listen_totals": totals}))
+        if listed or self._has_to_tell(invalid, totals):
+            self._process(self._sorted(listed, {"invalid_total": invalid, "listen_totals": totals}))
+
+    def _has_to_tell(self, invalid: int | None, totals: ListenTotals | None) -> bool:
+        """Return whether anything is other than when the pipeline was told last, or that was a while ago."""
+        told = self.stats.records, self._is_blind, self._handshakes.stats.pending, invalid, totals
+        now_s = time.monotonic()
+        if told == self._told and not self._handshakes.stats.pending and now_s < self._tell_at_s:
+            return False
+        if told == self._told:  # a change is told twice: what follows it a moment later belongs to it
+            self._tell_at_s = now_s + _TELL_EVERY_S
+        self._told = told
+        return True
 
     def _count_unreported(self, totals: ListenTotals | None) -> None:
         """Compare with what TCP did: whatever keeps connections from being tracked, this shows it."""
@@ -165,7 +195,7 @@ class ConntrackRunner(SourceRunner[Conntrack, ConntrackSettings]):
     def _read_health(self) -> None:
         """Read how full the table is. If that fails the events are read all the same, and the last figures stay."""
         try:
-            self._health = read_health()
+            self._health = self._health_reader.read()
         except SYSTEM_FAULTS as error:
             if not self._health_trouble:
                 _log.warning("the state of the connection table cannot be read: %s", explain(error))

@@ -79,6 +79,10 @@ class ClassicDropCounters:
         """Return nothing: namespaces are not told apart."""
         return {}
 
+    def has_news(self) -> bool:
+        """Return False: there is nothing to poll."""
+        return False
+
     def poll(self, _now_s: float) -> Iterator[Dropped]:
         """Yield nothing: the sources of the packets are not known."""
         return iter(())

@@ -30,6 +30,11 @@ class CounterIndex(msgspec.Struct, frozen=True):
         slot, family = divmod(rest, len(FAMILIES))
         return slot, family, direction, is_tunnelled, is_foreign
 
+    def span(self, slot: int) -> range:
+        """Return the elements of the reason in this slot."""
+        size = len(FAMILIES) * self.directions * self.tunnelled * self.foreign
+        return range(slot * size, (slot + 1) * size)
+
 
 BY_REASON = CounterIndex()
 """Of `drops_classic.c`: by reason and family."""

@@ -49,6 +49,8 @@ _PROBE_REASON = _CLASSES
 """The bit of these reasons in their class."""
 _TEARDOWN_REASON, _PACKET_REASON, _UNNAMED_REASON = 2 * _CLASSES, 4 * _CLASSES, 8 * _CLASSES
 """The bits of reasons of socket teardown, of those that only packets have, and of those that say nothing."""
+_SEEN_REASON = 16 * _CLASSES
+"""The bit that the program sets when it counts for a reason: only its counters need be read."""
 _MAX_NAMESPACES = 1024
 _PROBE_STEP_PACKETS = 2048
 """A source's probes are noted if it sends at least one in so many packets of infrequent sources."""
@@ -69,6 +71,7 @@ def program_request(own_netns: int, counting: DropCounting) -> LoadRequest:
         "TEARDOWN_REASON": _TEARDOWN_REASON,
         "PACKET_REASON": _PACKET_REASON,
         "UNNAMED_REASON": _UNNAMED_REASON,
+        "SEEN_REASON": _SEEN_REASON,
         "MAX_NAMESPACES": _MAX_NAMESPACES if counting.section.pods else 0,
         "PROBE_STEP_PACKETS": _PROBE_STEP_PACKETS,
         "FIRST_CLIENT_PORT": counting.client_ports.first,
@@ -127,7 +130,9 @@ class DropCounters:
     def totals(self) -> DropTotals:
         """Return packets and bytes since the start."""
         totals = DropTotals()
-        for index, (packets, count_bytes) in self._drops.read().items():
+        classes = self._maps["reason_classes"].items()
+        seen = (_NUMBER.unpack(key)[0] for key, value in classes if _NUMBER.unpack(value)[0] & _SEEN_REASON)
+        for index, (packets, count_bytes) in self._drops.read(map(BY_ALL.span, seen)).items():
             slot, family, direction, is_tunnelled, is_foreign = BY_ALL.split(index)
             kind = DropKind(
                 self.reasons.names[slot],
@@ -156,11 +161,17 @@ class DropCounters:
             return {}
         return {_NUMBER.unpack(key)[0]: _COUNTS.unpack(value)[: len(ReasonClass)] for key, value in counted.items()}
 
+    def has_news(self) -> bool:
+        """Return whether `poll` may find something; it takes a single look at a map."""
+        return self._frequent.has_news()
+
     def poll(self, now_s: float) -> Iterator[Dropped]:
         """Yield what each source that drops often lost since the last poll, and which ports sources probed.
 
         `now_s` is any clock in seconds.
         """
+        if self._frequent.may_skip(now_s):
+            return
         probers = {key: _PROBER.unpack(value) for key, value in self._maps["drop_probers"].take()}
         self.stats.probers = len(probers)
         for key, counts, outer in self._frequent.poll(now_s):

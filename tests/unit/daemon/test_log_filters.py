@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from monitor.daemon.sources import log_filters
-from monitor.daemon.sources.log_alternatives import has_journal
+from monitor.daemon.sources.log_alternatives import find_journal
 from monitor.daemon.sources.log_filters import LogFilters
 from monitor.daemon.sources.log_scan import LogScan
 from monitor.detectors.failures import Backend, FailuresSettings, LineEvidence
@@ -68,13 +68,16 @@ def bare(root: Path, **more: object) -> FailuresSettings:
 
 def test_a_journal_is_a_directory_of_a_machine(tmp_path: Path) -> None:
     """In memory or on disk; an empty place, or a file in it, is none."""
-    assert not has_journal(tmp_path)
+    assert not find_journal(tmp_path)
     for place in ("run/log/journal", "var/log/journal"):
         (tmp_path / place).mkdir(parents=True)
         (tmp_path / place / "file").touch()
-        assert not has_journal(tmp_path)
+        assert not find_journal(tmp_path)
     (tmp_path / "run/log/journal/0123456789abcdef0123456789abcdef").mkdir()
-    assert has_journal(tmp_path)
+    known = find_journal(tmp_path)
+    assert known
+    assert find_journal(tmp_path, known) == known
+    assert find_journal(tmp_path, f"{known}-gone") == known
 
 
 def test_auto_reads_files_and_the_journal(root: Path, empty: Path) -> None:

@@ -22,6 +22,9 @@ class FakeProgram:
     def close(self) -> None:
         self.is_closed = True
 
+    def has_news(self) -> bool:
+        return False
+
     def run_statistics(self) -> tuple[int, int]:
         return 0, 0
 

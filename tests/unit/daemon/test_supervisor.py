@@ -16,6 +16,7 @@ from monitor.daemon.life.service import Service
 from monitor.daemon.life.supervisor import Supervisor
 from monitor.daemon.life.systemd import ServiceManager
 from monitor.daemon.life.upkeep import Upkeep
+from monitor.model.flows import FlowBatch
 from monitor.settings.load import load
 from tests.unit.config.support import write
 
@@ -189,3 +190,33 @@ def test_a_status_that_systemd_has_is_not_sent_again(tmp_path: Path, monkeypatch
         with pytest.raises(BlockingIOError):
             systemd.recv(100)
     manager.close()
+
+
+def test_news_are_what_happens_or_is_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Inputs, problems, sources with something that wakes nobody, a fault of our own: each has a full tick."""
+    path = write(tmp_path, f"state: {{directory: {tmp_path}}}\ndetectors: {{port_scan: {{mode: observe}}}}\n")
+
+    async def run() -> None:
+        service = Service(path, load(path))
+        assert not service._has_news()
+        service.pipeline.forget_refused(1000.0)
+        assert service._has_news()
+        service._inputs_known = service.pipeline.inputs_total
+        assert not service._has_news()
+        service.pipeline.process([FlowBatch(1000.0, ended=[(None, 7, None)])], 1000.0)
+        assert not service._has_news()
+        for batch in (FlowBatch(1001.0, completions=1), FlowBatch(1002.0, has_gap=True)):
+            service.pipeline.process([batch], batch.time_s)
+            assert service._has_news()
+            service._inputs_known = service.pipeline.inputs_total
+        service._problems.changes(["something is wrong"])
+        assert service._has_news()
+        service._problems.changes([])
+        monkeypatch.setattr(service._sources, "has_news", lambda: True)
+        assert service._has_news()
+        monkeypatch.setattr(service._sources, "has_news", fail)
+        assert service._has_news()
+        assert any(text.startswith("looking for news failed") for text in service._health.problems())
+        await service.close()
+
+    asyncio.run(run())

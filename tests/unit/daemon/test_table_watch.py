@@ -10,6 +10,7 @@ import pytest
 from monitor.daemon.life import table_watch
 from monitor.daemon.life.table_watch import TableWatch
 from monitor.enforcers.nftables.keeper import ALLOWLIST, DEFINITION, PARTS, TableKeeper
+from monitor.enforcers.nftables.kernel_generation import KernelGeneration
 from monitor.model.errors import TemporaryError
 
 
@@ -56,18 +57,34 @@ class _Watch:
         pass
 
 
+class _Generation(KernelGeneration):
+    """A kernel that says how often nf_tables was changed, or nothing."""
+
+    def __init__(self, number: int | None = None) -> None:
+        self.number = number
+
+    def read(self) -> int | None:
+        return self.number
+
+    def close(self) -> None:
+        pass
+
+
 def _run(
     keeper: _Keeper,
     until: Callable[[], bool],
     monkeypatch: pytest.MonkeyPatch,
     add_reader: Callable[..., None] = lambda *_: None,
+    generation: KernelGeneration | None = None,
 ) -> list[tuple[str, Exception]]:
     """Watch until something is so; return the faults of our own that were reported."""
     monkeypatch.setattr(table_watch, "DriftWatch", _Watch)
     faults: list[tuple[str, Exception]] = []
 
     async def run() -> None:
-        watch = TableWatch(cast("TableKeeper", keeper), (), lambda *fault: faults.append(fault), pause_s=0.0)
+        watch = TableWatch(
+            cast("TableKeeper", keeper), (), lambda *fault: faults.append(fault), 0.0, generation or _Generation()
+        )
         watch.open()
         loop = asyncio.get_running_loop()
         monkeypatch.setattr(loop, "add_reader", add_reader)
@@ -94,6 +111,36 @@ def test_every_part_is_compared_again_and_again(monkeypatch: pytest.MonkeyPatch)
     _run(keeper, lambda: len(keeper.compared) > 2 * 3 * len(PARTS[2:]), monkeypatch)
     assert keeper.compared[: 3 * len(PARTS[2:])] == [part for name in PARTS[2:] for part in (*PARTS[:2], name)]
     assert keeper.rewritten == []
+
+
+def test_rules_that_nobody_changed_are_not_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rules and allowlist are read when the kernel's number of changes is another one; sets of bans always."""
+    keeper, generation = _Keeper(), _Generation(7)
+
+    def until() -> bool:
+        if keeper.compared.count("ban4") == 3:
+            generation.number = 8
+        return keeper.compared.count("ban4") == 6
+
+    _run(keeper, until, monkeypatch, generation=generation)
+    for part in PARTS[:2]:
+        assert [keeper.compared[: at + 1].count("ban4") >= 3 for at in _places(keeper.compared, part)] == [False, True]
+
+
+def test_rules_that_were_wrong_are_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A repair that failed, or that did not help, is not taken for a table that is as it should be."""
+
+    class Wrong(_Keeper):
+        def read(self, part: str, bans: object, *, is_suspect: bool) -> list[str]:
+            return [*super().read(part, bans, is_suspect=is_suspect), "the chain ban changed"]
+
+    keeper = Wrong()
+    _run(keeper, lambda: len(keeper.compared) >= 40, monkeypatch, generation=_Generation(7))
+    assert len(_places(keeper.compared, DEFINITION)) > 10
+
+
+def _places(parts: list[str], part: str) -> list[int]:
+    return [at for at, one in enumerate(parts) if one == part]
 
 
 def test_what_is_suspected_is_compared_first_and_written_anew_if_it_cannot_be_read(
