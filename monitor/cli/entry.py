@@ -30,10 +30,14 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")  # a terminal that cannot show it all still gets the message
     try:
         code = _run(sys.argv[1:])
+    except OSError as error:
+        code = _output_failed(error)
+    try:
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
     except OSError as error:
-        code = _output_failed(error)
+        code = code or _output_failed(error)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # what is still buffered would fail at exit, and change the code
     sys.exit(code)
 
 
@@ -115,7 +119,8 @@ def _run(arguments: Sequence[str]) -> int:
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else EXIT_FAILED if end.code else 0
     except NodewardenError as error:
-        _say(f"nodewarden: {error}")
+        with contextlib.suppress(OSError):  # what happened matters more: systemd tries 1 again, and 2 not
+            _say(f"nodewarden: {error}")
         return _code(error)
 
 

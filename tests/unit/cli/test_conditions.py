@@ -275,3 +275,12 @@ def test_a_file_that_is_no_text_is_imported_line_by_line(tmp_path: Path) -> None
     assert outcome.code == 1
     assert outcome.output == "1 banned, 1 refused\n"
     assert outcome.errors == "\\xff\\x1b[2J: no address\n"
+
+
+def test_a_full_log_does_not_change_what_systemd_learns(tmp_path: Path) -> None:
+    """A configuration error is not tried again, also where its message cannot be written."""
+    code = "import sys; from monitor.cli.entry import main; main()"
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-c", code, "run", "--config", str(tmp_path / "missing")]
+        done = subprocess.run(command, stdout=full, stderr=full, check=False)
+    assert done.returncode == entry.EXIT_CONFIG
