@@ -66,6 +66,7 @@ class SavedWindows:
         self._saved: dict[str, bytes] = {}
         self._of_logs: set[str] = set()
         self._turn = 0
+        self._ticked_s = float("inf")
 
     def restore(self, now_s: float) -> int:
         """Remember what an earlier run counted; return how many detectors did."""
@@ -82,10 +83,13 @@ class SavedWindows:
         return restored
 
     def tick(self, now_s: float) -> None:
-        """Save the share of this second."""
+        """Save the shares of the seconds that passed since the last tick."""
         parts = self._parts()
-        self._turn = (self._turn + 1) % _EVERY_S
-        self._save(parts[self._turn :: _EVERY_S], max(1, len(parts)), now_s)
+        passed_s = now_s - self._ticked_s
+        self._ticked_s = now_s
+        for _ in range(round(min(max(1.0, passed_s), _EVERY_S))):
+            self._turn = (self._turn + 1) % _EVERY_S
+            self._save(parts[self._turn :: _EVERY_S], max(1, len(parts)), now_s)
 
     def save(self, now_s: float) -> None:
         """Save all."""
