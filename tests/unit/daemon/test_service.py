@@ -47,7 +47,7 @@ def test_a_fault_costs_one_batch(tmp_path: Path, caplog: pytest.LogCaptureFixtur
 
 
 def test_logged_packets_are_checked_on_a_quiet_node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Connection tracking is read first if that was long ago: a line of a prefix that also marks accepted ones waits."""
+    """Connection tracking is read first if that was long ago: a line of a mixed prefix waits."""
     path = write(tmp_path, f"state: {{directory: {tmp_path}}}\ndetectors: {{port_scan: {{mode: observe}}}}\n")
     now_s = time.time()
 
