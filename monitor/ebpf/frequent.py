@@ -106,6 +106,7 @@ class FrequentSources:
         if total >= _WINDOW_PACKETS or now_s >= self._window_from_s + _WINDOW_S:
             self._window_from_s = now_s
             self._epoch = self._epoch % _MAX_EPOCH + 1
+            self._has_grown |= total != self._total  # since `has_news`: the poll may have missed it
             self._begin_window()
 
     def _in_window(self) -> int:

@@ -13,6 +13,8 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from monitor.files.digests import add_in_parts
+
 MAX_FILES = 64
 _DIGEST_BYTES = 32
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
@@ -91,7 +93,9 @@ class KeptFiles:
 
 def _digest(key: str, body: bytes) -> bytes:
     """Return the digest of the content under its own name: a file that was renamed is damaged."""
-    return hashlib.sha256(key.encode() + body).digest()
+    digest = hashlib.sha256(key.encode())
+    add_in_parts(digest, body)
+    return digest.digest()
 
 
 def _is_ours(status: os.stat_result, is_kind: Callable[[int], bool]) -> bool:

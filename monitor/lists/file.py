@@ -21,6 +21,7 @@ from typing import Annotated, BinaryIO, NamedTuple
 import msgspec
 from msgspec import Meta
 
+from monitor.files.digests import add_in_parts
 from monitor.files.replaced import replace_file
 from monitor.model.addresses import Network
 
@@ -181,7 +182,7 @@ def _take(file: BinaryIO, size: int, digest: "hashlib._Hash") -> bytes:
     data = file.read(size)
     if len(data) != size:
         raise ListFileError("it is damaged: it ends early")
-    digest.update(data)
+    add_in_parts(digest, data)
     return data
 
 

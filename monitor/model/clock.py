@@ -80,3 +80,17 @@ class BootClock:
     def terms(self) -> tuple[float, float, float, float, float]:
         """Return what `wall_s` computes with, in seconds: drift, now, end of the old offset, old and new offset."""
         return self.drift_s, self._seen_s, self._stepped_at_s, self._offset_before_s, self._offset_s
+
+
+class PassedSeconds:
+    """Counts the seconds between ticks, for what is done a share a second: ticks of a quiet daemon are rarer."""
+
+    def __init__(self, most: int) -> None:
+        """Count at most so many at once."""
+        self._most = most
+        self._last_s = float("inf")
+
+    def take(self, now_s: float) -> int:
+        """Return how many passed since the last call, at least one; `now_s` is any clock, which may be set."""
+        passed_s, self._last_s = now_s - self._last_s, now_s
+        return round(min(max(1.0, passed_s), self._most))

@@ -140,7 +140,7 @@ class RouteQuery:
     def _ask(self, kind: int, flags: int, body: bytes, answer: int) -> Iterator[tuple[bytes, int, int]]:
         """Yield the data of the replies with start and end; OSError if the kernel refuses, or after the deadline.
 
-        A dump that was interrupted by a change (NLM_FDUMP_INTR) is used as it is: a notification reports the change.
+        A dump that was interrupted by a change (NLM_F_DUMP_INTR) is used as it is: a notification reports the change.
         """
         self._sequence += 1
         self._socket.send(pack_request(kind, flags, self._sequence, body))

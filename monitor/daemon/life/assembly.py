@@ -57,7 +57,7 @@ from monitor.model.addresses import Network
 from monitor.model.alerts import Alert
 from monitor.model.bans import Standing
 from monitor.model.errors import NodewardenError, TemporaryError
-from monitor.model.events import Event
+from monitor.model.events import Event, PacketLogged
 from monitor.model.flows import FlowBatch
 from monitor.node.pod_watch import PodWatch
 from monitor.node.surroundings import Reading, Surroundings
@@ -281,6 +281,8 @@ class Assembly:
         try:
             batch.extend(events)
             if batch:
+                if type(batch[0]) is PacketLogged and not self.pipeline.evidence.logged.is_current(time.time()):
+                    self._sources.poll(FlowBatch)  # a quiet daemon reads it only now and then
                 self.pipeline.process(batch, time.time())
                 if not self._is_looking_again and self.pipeline.evidence.logged.is_waiting:
                     self._is_looking_again = True

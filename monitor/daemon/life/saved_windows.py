@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from monitor.daemon.pipeline.pipeline import Pipeline
+from monitor.model.clock import PassedSeconds
 from monitor.model.errors import TemporaryError
 from monitor.model.saved_rows import SavedRow, SavedWindow
 from monitor.recording.inputs import Restored, SavedWindowOf
@@ -66,6 +67,7 @@ class SavedWindows:
         self._saved: dict[str, bytes] = {}
         self._of_logs: set[str] = set()
         self._turn = 0
+        self._passed = PassedSeconds(_EVERY_S)
 
     def restore(self, now_s: float) -> int:
         """Remember what an earlier run counted; return how many detectors did."""
@@ -82,10 +84,11 @@ class SavedWindows:
         return restored
 
     def tick(self, now_s: float) -> None:
-        """Save the share of this second."""
+        """Save the shares of the seconds that passed since the last tick."""
         parts = self._parts()
-        self._turn = (self._turn + 1) % _EVERY_S
-        self._save(parts[self._turn :: _EVERY_S], max(1, len(parts)), now_s)
+        for _ in range(self._passed.take(now_s)):
+            self._turn = (self._turn + 1) % _EVERY_S
+            self._save(parts[self._turn :: _EVERY_S], max(1, len(parts)), now_s)
 
     def save(self, now_s: float) -> None:
         """Save all."""

@@ -96,12 +96,12 @@ class Service(Assembly):
         self._systemd.ready()
         while not self._is_stopping:
             self._wake.clear()
-            timer = self._loop.call_later(_TICK_S, self._wake.set)
             if self._pace.is_due(has_news=self._has_news()):
+                self._inputs_known = self.pipeline.inputs_total  # those of this tick are news for the next one
                 self._supervisor.run(self._tick_parts())
-                self._inputs_known = self.pipeline.inputs_total
             else:
                 self._supervisor.run({"following the clock": self._follow_clock})
+            timer = self._loop.call_later(_TICK_S, self._wake.set)  # only now: a long tick leaves time to read
             await self._wake.wait()
             timer.cancel()
         self._systemd.stopping()

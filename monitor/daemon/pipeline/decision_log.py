@@ -10,7 +10,7 @@ from typing import NamedTuple
 from monitor.bans.decision import Decision, Ended, Ending, Verdict
 from monitor.daemon.life.log_formats import FIELDS
 from monitor.daemon.life.logs import Limiter
-from monitor.daemon.pipeline.decision_bursts import Burst, Bursts
+from monitor.daemon.pipeline.decision_bursts import LINES_PER_S, Burst, Bursts
 from monitor.daemon.pipeline.decision_fields import (
     Fields,
     Member,
@@ -25,11 +25,14 @@ from monitor.daemon.pipeline.decision_fields import (
 from monitor.daemon.pipeline.listeners import Listener
 from monitor.model.alerts import UNKNOWN_PARTY, FloodAlert
 from monitor.model.bans import Ban, ClaimOrigin, Mode
+from monitor.model.clock import PassedSeconds
 from monitor.model.ports import show
 
 _log = logging.getLogger(__name__)
 _LINES_PER_S = 20
 _FLOODS_PER_S = 5
+_MOST_SECONDS = 5
+"""Lines of bursts are those of the seconds since the last tick, but of no more than so many."""
 _REFUSALS = {
     Verdict.STALE: "the evidence is so old that the ban would be over already",
     Verdict.FULL: "there is no room (bans.max_bans), and no weaker ban that could yield",
@@ -57,6 +60,7 @@ class DecisionLog(Listener):
         self._limiter = Limiter(_LINES_PER_S)
         self._floods = Limiter(_FLOODS_PER_S)
         self._bursts = Bursts()
+        self._passed = PassedSeconds(_MOST_SECONDS)
 
     def settled(self, decisions: Sequence[Decision], done_s: float) -> None:  # noqa: ARG002 - the listener's
         """Write down what was decided."""
@@ -91,10 +95,10 @@ class DecisionLog(Listener):
             elif self._bursts.has_room(is_bulk=ban.origin.is_bulk):
                 self._bursts.add(level, f"{ban.title} {text}", kind_of_end(one), member)
 
-    def tick(self, now_s: float) -> None:  # noqa: ARG002 - the listener's
+    def tick(self, now_s: float) -> None:
         """Begin the next second, and name some of what had no line in earlier ones."""
         self._limiter.refill()
-        for burst in self._bursts.take():
+        for burst in self._bursts.take(LINES_PER_S * self._passed.take(now_s)):
             self._write_burst(burst)
         self._write_omitted()
 

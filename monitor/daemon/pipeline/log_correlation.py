@@ -85,6 +85,10 @@ class LogCorrelation:
         """Whether lines wait for connection tracking to be read."""
         return bool(self._waiting)
 
+    def is_current(self, now_s: float) -> bool:
+        """Whether connection tracking was read lately; lines that come otherwise cannot be checked."""
+        return 0 <= now_s - self._flows_s <= _ALIVE_S
+
     def export(self, limit: int) -> list[SavedRow]:
         """Return the prefixes of which enough is known, for a restart; see `SavedWindow`."""
         rows = []
@@ -106,7 +110,7 @@ class LogCorrelation:
 
     def admit(self, events: Iterable[PacketLogged], now_s: float) -> list[PacketLogged]:
         """Return the lines that count at once; others are returned by `release` later, or never."""
-        is_checked = 0 <= now_s - self._flows_s <= _ALIVE_S
+        is_checked = self.is_current(now_s)
         return [event for event in events if self._admit(event, now_s, is_checked=is_checked)]
 
     def _admit(self, event: PacketLogged, now_s: float, *, is_checked: bool) -> bool:

@@ -87,8 +87,8 @@ class ConntrackRunner(SourceRunner[Conntrack, ConntrackSettings]):
         """Return whether something waits; what came is an input of the pipeline."""
         if self._source is None:
             return super().has_news()
-        is_waiting = self._is_blind or self._handshakes.stats.pending or self._source.is_listing
-        return bool(is_waiting) or super().has_news()
+        is_listing = self._source.is_listing or self._running.is_listing
+        return bool(self._is_blind or self._handshakes.stats.pending or is_listing) or super().has_news()
 
     def problems(self) -> list[str]:
         """Say what is wrong."""
@@ -174,11 +174,11 @@ class ConntrackRunner(SourceRunner[Conntrack, ConntrackSettings]):
         """Return whether anything is other than when the pipeline was told last, or that was a while ago."""
         told = self.stats.records, self._is_blind, self._handshakes.stats.pending, invalid, totals
         now_s = time.monotonic()
-        if told == self._told and not self._handshakes.stats.pending and now_s < self._tell_at_s:
+        is_change = told != self._told
+        if not is_change and not self._handshakes.stats.pending and now_s < self._tell_at_s:
             return False
-        if told == self._told:  # a change is told twice: what follows it a moment later belongs to it
-            self._tell_at_s = now_s + _TELL_EVERY_S
-        self._told = told
+        # a change is told twice: what follows it a moment later belongs to it
+        self._told, self._tell_at_s = told, now_s + (0.0 if is_change else _TELL_EVERY_S)
         return True
 
     def _count_unreported(self, totals: ListenTotals | None) -> None:

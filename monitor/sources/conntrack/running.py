@@ -34,6 +34,11 @@ class RunningFlows:
         self._next_s = float("-inf")
         self._has_counters = False
 
+    @property
+    def is_listing(self) -> bool:
+        """Whether a listing is not complete yet."""
+        return self._listing is not None
+
     def step(self) -> None:
         """Read a little; to be called each second."""
         if self._listing is None:

@@ -180,6 +180,18 @@ def test_a_burst_names_everybody(lines: Lines) -> None:
     assert not lines()
 
 
+def test_a_burst_is_named_as_soon_where_ticks_are_rare(lines: Lines) -> None:
+    """A tick each third second writes what three would have written."""
+    log = DecisionLog(PLACE)
+    log.settled(bans(4000), 100.0)
+    counts = []
+    for now_s in (101.0, 104.01, 107.02, 1e9, 0.0):
+        lines()
+        log.tick(now_s)
+        counts.append(len(lines()))
+    assert counts == [LINES_PER_S, 3 * LINES_PER_S, 3 * LINES_PER_S, 5, 0]
+
+
 def test_what_waits_when_the_daemon_stops_is_named(lines: Lines) -> None:
     """Nothing of a burst is lost by a restart."""
     log = DecisionLog(PLACE)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from monitor.daemon.life.saved_windows import SavedWindows
+from monitor.daemon.life.saved_windows import SavedWindows, counted_parts
 from monitor.daemon.pipeline.pipeline import Pipeline
 from monitor.detectors.failures import FailuresSettings
 from monitor.detectors.registration import DetectorContext
@@ -193,6 +193,18 @@ def test_all_are_saved_within_ten_ticks_and_unchanged_ones_are_not_again(saver: 
     for _ in range(10):
         windows.tick(_NOW_S + 10)
     assert saver.pending == 0
+
+
+def test_all_are_saved_within_ten_seconds_of_a_quiet_daemon(saver: Saver) -> None:
+    """A tick that comes later saves what is due by then: after a kill the last ten seconds are missing, not more."""
+    windows = SavedWindows(saver, pipeline := _pipeline(), lambda: True)
+    windows.tick(_NOW_S)
+    for tick in range(1, 4):
+        windows.tick(_NOW_S + 3.01 * tick)
+    everything = {one.name for one in counted_parts(pipeline)}
+    assert everything == set(saver._pending.windows)
+    windows.tick(_NOW_S - 1e6)  # the clock was set
+    windows.tick(_NOW_S + 1e9)
 
 
 @pytest.mark.parametrize("seed", range(8))

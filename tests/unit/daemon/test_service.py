@@ -1,15 +1,21 @@
-"""The supervisor: a fault of our own costs one batch, also when it lies in finding the batch's events."""
+"""The service: a fault of our own costs one batch, a long tick leaves time to read, logged packets are checked."""
 
 import asyncio
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import pytest
 
+from monitor.daemon.life import service as service_module
 from monitor.daemon.life.service import Service
 from monitor.model.alerts import Strength
 from monitor.model.events import AuthFailure, Event
+from monitor.model.flows import FlowBatch, FlowOpened
 from monitor.settings.load import load
+from tests.support.events import tcp
+from tests.support.flows import CLIENT, NODE, flow
 from tests.unit.config.support import write
 
 _FAILURE = AuthFailure(1000.0, "sshd", b"\xc0\0\2\1", Strength.PROVEN, "journal")
@@ -38,3 +44,64 @@ def test_a_fault_costs_one_batch(tmp_path: Path, caplog: pytest.LogCaptureFixtur
 
     asyncio.run(run())
     assert "ZeroDivisionError" in caplog.text
+
+
+def test_logged_packets_are_checked_on_a_quiet_node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Connection tracking is read first if that was long ago: a line of a mixed prefix waits."""
+    path = write(tmp_path, f"state: {{directory: {tmp_path}}}\ndetectors: {{port_scan: {{mode: observe}}}}\n")
+    now_s = time.time()
+
+    async def run() -> None:
+        service = Service(path, load(path))
+        logged = service.pipeline.evidence.logged
+        read: list[type[Event]] = []
+
+        def poll(event: type[Event]) -> None:
+            read.append(event)
+            service._process([FlowBatch(time.time())])
+
+        monkeypatch.setattr(service._sources, "poll", poll)
+        service._process([FlowBatch(now_s)])
+        service._process([tcp(CLIENT, 22, to=NODE, prefix="all: ", source_port=40_000, time_s=now_s)])
+        service._process([FlowBatch(now_s, opened=[flow(FlowOpened, port=22)])])
+        assert logged.mixed(now_s)
+        assert not read
+        monkeypatch.setattr(time, "time", lambda: now_s + 9.0)
+        service._process([tcp(CLIENT, 23, to=NODE, prefix="all: ", source_port=40_001, time_s=now_s + 9.0)])
+        assert read == [FlowBatch]
+        assert logged.is_waiting
+        assert logged.lost_total == 0
+        await service.close()
+
+    asyncio.run(run())
+
+
+def test_a_long_tick_leaves_time_to_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next one begins a second after its end, not after its beginning; its inputs are news then."""
+    monkeypatch.setattr(service_module, "_TICK_S", 0.1)
+    begun: list[float] = []
+    ended: list[float] = []
+    known: list[int] = []
+
+    async def run() -> None:
+        service = MagicMock()
+        service._loop, service._wake = asyncio.get_running_loop(), asyncio.Event()
+        service._is_stopping = service._is_reload_due = False
+        service.pipeline.inputs_total = 0
+
+        def tick(_: object) -> None:
+            begun.append(time.monotonic())
+            time.sleep(0.15)
+            service.pipeline.inputs_total += 1
+            known.append(service._inputs_known)
+            ended.append(time.monotonic())
+            service._is_stopping = len(ended) == 3
+            if service._is_stopping:
+                service._loop.call_soon(service._wake.set)
+
+        service._supervisor.run = tick
+        await Service.run(service)
+
+    asyncio.run(run())
+    assert all(later - earlier >= 0.09 for earlier, later in zip(ended, begun[1:], strict=False))
+    assert known == [0, 1, 2]

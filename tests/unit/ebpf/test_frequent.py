@@ -82,6 +82,17 @@ def test_a_new_window_hides_no_packet() -> None:
     assert kernel.frequent.has_news()
 
 
+def test_a_packet_during_the_last_poll_of_a_window_is_news() -> None:
+    """The walk may have passed its place already, and the new window does not hold it."""
+    kernel = _Kernel()
+    kernel.frequent.has_news()
+    kernel.poll(0.0)
+    assert not kernel.frequent.has_news()
+    kernel.packet(b"rare", is_exact=False)
+    kernel.poll(11.0)
+    assert kernel.frequent.has_news()
+
+
 def test_a_poll_is_skipped_only_after_a_look_and_only_in_its_window() -> None:
     """A poll that nobody announced walks through the map, as does the first one of a new window."""
     kernel = _Kernel()

@@ -51,8 +51,8 @@ class Table:
 def test_a_listing_is_read_a_little_each_second(monkeypatch: pytest.MonkeyPatch) -> None:
     """The next one starts half a minute after its end; flows without counters are left out."""
     table = Table(monkeypatch, lambda: Listed([COUNTED], [COUNTED, BARE]), lambda: Listed([COUNTED]))
-    assert table.after(0.0) == [([COUNTED], False)]
-    assert table.after(1.0) == [([COUNTED], True)]
+    assert (table.after(0.0), table.running.is_listing) == ([([COUNTED], False)], True)
+    assert (table.after(1.0), table.running.is_listing) == ([([COUNTED], True)], False)
     assert table.after(29.0) == []
     assert table.after(1.0) == [([COUNTED], True)]
 
