@@ -1,8 +1,8 @@
 """Runs tests again that failed while others ran beside them: `python -m tests.again CACHE…`.
 
 The streams of `make test` share the machine, and continuous integration shares it with others. A test that fails there
-and passes alone is unsteady: it is named at the end, for somebody to repair, and does not fail the build. One that fails
-again does, and so do more than a few: then the fault is not the neighbours'.
+and passes alone is unsteady: it is named at the end, for somebody to repair, and does not fail the build. One that
+fails again does, and so do more than a few: then the fault is not the neighbours'.
 """
 
 import json

@@ -28,8 +28,8 @@ def node_idle() -> Iterator[Figure]:
     sources enabled (kernel log, conntrack, drops, XDP, journal, files), all detectors, enforcing, scraped every 15 s.
     User and system time of the process are read ten seconds after all sources are up, and again five minutes later;
     VmRSS is the maximum of all scrapes. Kernel log and dropped packets are those of the whole machine, including other
-    programs. The benchmark fails at 0.35 % or 50 MB. Peers run at the same time on another node of the lab and watch one
-    log of sshd that stays empty, nothing else: fail2ban with inotify, CrowdSec with its LAPI and its bouncer, which
+    programs. The benchmark fails at 0.35 % or 50 MB. Peers run at the same time on another node of the lab and watch
+    one log of sshd that stays empty, nothing else: fail2ban with inotify, CrowdSec with its LAPI and its bouncer, which
     asks each second, and sshguard; all processes of a peer together, VmRSS at the end.
     """
     with (
