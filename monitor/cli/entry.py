@@ -37,7 +37,7 @@ def main() -> None:
             stream.flush()
     except OSError as error:
         code = code or _output_failed(error)
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # what is still buffered would fail at exit, and change the code
+        _silence(2)
     sys.exit(code)
 
 
@@ -49,10 +49,8 @@ def plain_run(arguments: Sequence[str]) -> tuple[Path, bool] | None:
     match list(arguments):
         case ["run"]:
             return DEFAULT_PATH, False
-        case ["run", "--config", path] if path and not path.startswith("-"):
-            return Path(path), False
-        case ["run", "--config", path, "--watch"] if path and not path.startswith("-"):
-            return Path(path), True
+        case ["run", "--config", path, *rest] if path and not path.startswith("-") and rest in ([], ["--watch"]):
+            return Path(path), bool(rest)
     return None
 
 
@@ -144,12 +142,16 @@ def _code(error: NodewardenError) -> int:
 
 def _output_failed(error: OSError) -> int:
     """Return the exit code where output cannot be written: a reader that has read enough (`| head`) is no failure."""
-    silent = os.open(os.devnull, os.O_WRONLY)
-    for descriptor in (1, 2) if error.errno == errno.EPIPE else (1,):  # what is still buffered is written at exit
-        with contextlib.suppress(OSError):
-            os.dup2(silent, descriptor)
+    _silence(1)
     if error.errno == errno.EPIPE:
+        _silence(2)
         return 0
     with contextlib.suppress(OSError):
         _say(f"nodewarden: {explain(error)}")
     return EXIT_FAILED
+
+
+def _silence(descriptor: int) -> None:
+    """Have what is still buffered go nowhere: written at exit, it would fail and change the exit code."""
+    with contextlib.suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
