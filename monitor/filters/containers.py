@@ -11,6 +11,7 @@ first line: other logs cost one comparison a block.
 
 import re
 import time
+from calendar import timegm
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple, overload
@@ -172,8 +173,6 @@ def _docker_lines(data: bytes, *, is_cut: bool) -> Iterator[_Line]:
 
 def _read_time(text: bytes) -> float:
     """Read a time of RFC 3339; NaN for what is none."""
-    from calendar import timegm
-
     try:
         whole_s = timegm(time.strptime(text[:19].decode("ascii"), "%Y-%m-%dT%H:%M:%S"))
         rest = text[19:].decode("ascii")

@@ -15,6 +15,7 @@ from monitor.bans.breadth import breadth
 from monitor.config.faults import Fault, InvalidConfigError, Origin
 from monitor.config.kinds import near
 from monitor.daemon.pipeline.wiring import wanted
+from monitor.daemon.selfcheck.notify_files import notify_findings
 from monitor.daemon.selfcheck.references import Finding, file_findings, name_findings
 from monitor.daemon.sources.feeds import unfed
 from monitor.daemon.sources.log_filters import FROM_FAIL2BAN, LogFilters
@@ -47,7 +48,8 @@ def examine(loaded: Loaded, root: Path = Path("/")) -> Examined:
     found = [*_filter_findings(loaded, filters), *_allowlist_findings(loaded, filters)]
     found += file_findings(settings, filters, root)
     found += name_findings(settings, root)
-    found += _section_findings(settings, root)
+    found += _fleet_findings(settings, root)
+    found += notify_findings(settings.notify, root)
     found += [Finding("", text, is_warning=True) for text in unfed(wanted(settings), settings)]
     placed = [(one, _placed(loaded, one)) for one in found]
     rank = {file: number for number, file in enumerate(loaded.files)}
@@ -73,16 +75,12 @@ def load_examined(
     return loaded, examined
 
 
-def _section_findings(settings: Settings, root: Path) -> Iterator[Finding]:
-    """Yield what is wrong with the files of sections that are used; what reads certificates needs OpenSSL."""
+def _fleet_findings(settings: Settings, root: Path) -> Iterator[Finding]:
+    """Yield what is wrong with the files of a fleet, if there is one: what reads certificates needs OpenSSL."""
     if settings.fleet.url:
         from monitor.daemon.selfcheck.fleet_files import fleet_findings
 
         yield from fleet_findings(settings.fleet, root)
-    if any(settings.notify.channels()):
-        from monitor.daemon.selfcheck.notify_files import notify_findings
-
-        yield from notify_findings(settings.notify, root)
 
 
 def _placed(loaded: Loaded, finding: Finding) -> Fault:

@@ -14,9 +14,7 @@ _SECRETS = ("password_file", "key_file")
 
 
 def fleet_findings(settings: FleetSettings, root: Path) -> Iterator[Finding]:
-    """Yield what keeps the daemon from proving to the server who it is; nothing without a URL."""
-    if not settings.url:
-        return
+    """Yield what keeps the daemon from proving to the server who it is; there is a URL."""
     named = {name: path for name in ("password_file", *_TLS_FILES) if (path := getattr(settings, name))}
     for name, path in named.items():
         if why := why_not_for_service(root / path.lstrip("/")):

@@ -1,6 +1,7 @@
 """Reads one filter of filter.d with its parameters, as fail2ban would pass it to its server."""
 
 import re
+import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -136,8 +137,6 @@ def _maxlines(options: Mapping[str, str], jail: Mapping[str, str]) -> tuple[int,
 
 
 def _journalmatch(where: str, options: Mapping[str, str]) -> tuple[tuple[str, ...], ...]:
-    import shlex
-
     try:
         return tuple(tuple(shlex.split(line)) for line in _lines(options, "journalmatch"))
     except ValueError as error:
