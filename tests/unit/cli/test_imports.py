@@ -86,6 +86,12 @@ def test_tls_is_there_when_it_is_asked_for() -> None:
     assert "ssl" in loaded(code)
 
 
+def test_what_starts_the_daemon_has_python_keep_no_columns() -> None:
+    root = Path(__file__).parents[3]
+    assert "Environment=PYTHONNODEBUGRANGES=1\n" in (root / "systemd/nodewarden.service").read_text()
+    assert "ENV PYTHONNODEBUGRANGES=1\n" in (root / "deploy/Containerfile").read_text()
+
+
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
