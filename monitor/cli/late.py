@@ -1,8 +1,8 @@
 """Modules of libraries that are loaded when something of them is used, not when they are imported.
 
 asyncio imports `inspect` to be able to print a task, msgspec its description of types, subprocess the locale: a daemon
-uses none of them, and they take 3 MB. Such a module is put into `sys.modules` empty. Its first use loads it, under a lock
-of its own: with `importlib.util.LazyLoader` of Python 3.11 a second thread misses names that are not loaded yet.
+uses none of them, and they take 3 MB. Such a module is put into `sys.modules` empty. Its first use loads it, under a
+lock of its own: with `importlib.util.LazyLoader` of Python 3.11 a second thread misses names that are not loaded yet.
 
 Only what importers use inside functions can be late; `from module import name` loads it at once, which is harmless.
 """

@@ -30,8 +30,14 @@ _ON_DEMAND = (
     "monitor.daemon.fleet.fleet",
     "monitor.daemon.replay",
     "monitor.filters.fail2ban.filters",
+    "monitor.fleet.comparison",
+    "monitor.fleet.engine",
+    "monitor.fleet.pardons",
+    "monitor.fleet.presentation",
     "monitor.fleet.redis.engine",
     "monitor.lists.fetch",
+    "monitor.lists.reading",
+    "monitor.lists.state",
     "monitor.metrics.web_gate",
     "monitor.notify.channels",
     "msgspec.inspect",
@@ -127,3 +133,13 @@ def test_the_signal_handlers_need_no_inspect() -> None:
         "assert answer == (True, False)"
     )
     assert "inspect" not in loaded(code)
+
+
+def test_classes_keep_their_annotations_and_functions_do_not() -> None:
+    """msgspec reads those of classes whenever it meets a new one; nobody reads those of functions."""
+    code = (
+        "from monitor.cli import slim; slim.load(); import sys; from monitor.settings.schema import Settings; "
+        "from monitor.settings import load; assert Settings.__annotations__; "
+        "assert sys.version_info >= (3, 14) or not load.load.__annotations__"
+    )
+    assert "monitor.settings.schema" in loaded(code)
