@@ -209,6 +209,16 @@ def test_news_are_what_happens_or_is_wrong(tmp_path: Path, monkeypatch: pytest.M
             service.pipeline.process([batch], batch.time_s)
             assert service._has_news()
             service._inputs_known = service.pipeline.inputs_total
+        for waiting in (service._decision_log, service._trial, service._elsewhere):
+            name = "is_waiting" if hasattr(waiting, "is_waiting") else "has_news"
+            name = "is_running" if hasattr(waiting, "is_running") else name
+            with monkeypatch.context() as changed:
+                changed.setattr(type(waiting), name, True)
+                assert service._has_news()
+        service._scrapers.has_news = True
+        assert service._has_news()
+        service._scrapers.tick()
+        assert not service._has_news()
         service._problems.changes(["something is wrong"])
         assert service._has_news()
         service._problems.changes([])
