@@ -38,8 +38,11 @@ class SteadySelector(selectors.EpollSelector):
         self._watched: Sequence[Watched] = ()
         self._woken: Callable[[], None] | None = None
 
-    def rest(self, watched: Sequence[Watched], woken: Callable[[], None]) -> None:
-        """Rest until something happens: then `woken` is called once, and what happened is reported after that."""
+    def rest(self, watched: Sequence[Watched], woken: Callable[[], None] | None) -> None:
+        """Rest until something happens: then `woken` is called once, and what happened is reported after that.
+
+        None ends the rest.
+        """
         self._watched, self._woken = watched, woken
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
@@ -87,6 +90,10 @@ class SteadyLoop(asyncio.SelectorEventLoop):
     def rest(self, watched: Sequence[Watched], woken: Callable[[], None]) -> None:
         """Rest from now on until something happens, and call `woken` then, before it is handled."""
         self._steady.rest(watched, woken)
+
+    def stay_awake(self) -> None:
+        """Report what happens at once, as long as nobody says otherwise."""
+        self._steady.rest((), None)
 
 
 def run(main: Coroutine[Any, Any, None]) -> None:

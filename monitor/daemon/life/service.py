@@ -122,9 +122,11 @@ class Service(Assembly):
 
     def _pause_s(self) -> float:
         """Return how long to wait for the next tick; have the loop rest if nothing is to be done before."""
-        if not (self._pace.is_resting and isinstance(self._loop, SteadyLoop)) or self._found_news():
+        if not isinstance(self._loop, SteadyLoop):
             return _TICK_S
-        if (watched := self._sources.watched()) is None:
+        is_resting = self._pace.is_resting and not self._found_news()
+        if not is_resting or (watched := self._sources.watched()) is None:
+            self._loop.stay_awake()
             return _TICK_S
         self._loop.rest(watched, self._woken)
         left_s = max(0.0, self.pipeline.next_end_s - time.time())
