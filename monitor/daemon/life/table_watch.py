@@ -64,6 +64,8 @@ class TableWatch:
         self._all_from_s = 0.0
         self._compared_s = dict.fromkeys(PARTS, time.monotonic())
         self._why_not = dict.fromkeys(PARTS, "")
+        self._is_unseen = False
+        """Whether others changed nf_tables before notifications were listened to."""
         self._generation = generation or KernelGeneration()
         self._alike: dict[str, tuple[int, float]] = {}
         """The number of the kernel's rules with which a part was as it should be, and when that was read."""
@@ -74,13 +76,19 @@ class TableWatch:
         return time.monotonic() - min(self._compared_s.values())
 
     def open(self) -> None:
-        """Start to listen for notifications; if that fails, comparisons alone find changes, and it is tried again."""
+        """Start to listen for notifications; if that fails, comparisons alone find changes, and it is tried again.
+
+        What others changed before, while the start wrote the table, was not notified: it is compared at once.
+        """
         try:
             self._watch = DriftWatch(self._ports, self.changes)
         except SYSTEM_FAULTS as error:
             self._unnoticed(error)
-            return
-        self._listen()
+        else:
+            self._listen()
+        if self._keeper.others_changed():
+            self._is_unseen = True
+            self._wake.set()
 
     def attach(self, loop: asyncio.AbstractEventLoop) -> None:
         """Read and compare on this loop."""
@@ -167,6 +175,7 @@ class TableWatch:
                 self.open()
                 self._keeper.suspects |= dict.fromkeys(PARTS)
             await self._compare_suspects()
+            await self._compare_unseen()
             for part in regular:
                 await self._compare(part, is_suspect=False)
 
@@ -190,6 +199,20 @@ class TableWatch:
         if parts and is_due:
             took_s = time.monotonic() - started_s
             self._all_from_s = time.monotonic() + min(_MAX_WAIT_S, _BUSY_SHARE * took_s)
+
+    async def _compare_unseen(self) -> None:
+        """Compare all parts after a start during which others changed nf_tables: large sets by count and sample first.
+
+        Most often these others have nothing to do with us: Kubernetes changes its rules each time a service changes.
+        """
+        if not self._is_unseen:
+            return
+        self._is_unseen = False
+        for part in PARTS:
+            await self._compare(part, is_suspect=False)
+            if self._why_not[part]:
+                self._keeper.suspects[part] = None
+        self._keeper.list_large_sets()
 
     async def _compare(self, part: str, *, is_suspect: bool, may_rewrite: bool = False) -> None:
         """Compare a part and have it reverted; a fault of our own in it keeps no other part from being compared."""

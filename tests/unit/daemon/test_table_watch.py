@@ -18,6 +18,8 @@ class _Keeper:
     """Notes what is compared and written anew; fails as told."""
 
     is_needed = True
+    is_changed = False
+    lists_large_at: int | None = None
 
     def __init__(self, fail: Callable[[str], None] = lambda _: None) -> None:
         self.suspects: dict[str, None] = {}
@@ -42,6 +44,12 @@ class _Keeper:
 
     def fault(self, part: str, text: str) -> None:
         self.faults[part] = text
+
+    def others_changed(self) -> bool:
+        return self.is_changed
+
+    def list_large_sets(self) -> None:
+        self.lists_large_at = len(self.compared)
 
 
 class _Watch:
@@ -158,6 +166,24 @@ def test_what_is_suspected_is_compared_first_and_written_anew_if_it_cannot_be_re
     assert keeper.compared[: len(PARTS)] == list(PARTS)
     assert keeper.rewritten == [DEFINITION, "ban4_nets"]
     assert keeper.suspects == {}
+
+
+def test_what_others_changed_unseen_is_compared_first_and_suspected_if_it_cannot_be_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """All parts once, after a start during which others changed nf_tables; large sets are listed when that is done."""
+
+    def busy(part: str) -> None:
+        if part == "ban4_nets" and keeper.lists_large_at is None:
+            raise TemporaryError("nf_tables kept changing")
+
+    keeper = _Keeper(busy)
+    keeper.is_changed = True
+    _run(keeper, lambda: len(keeper.compared) > len(PARTS) + 6, monkeypatch)
+    assert keeper.compared[: len(PARTS)] == list(PARTS)
+    assert keeper.lists_large_at == len(PARTS)
+    assert keeper.compared[len(PARTS) :].index("ban4_nets") <= 3
+    assert keeper.rewritten == []
 
 
 @pytest.mark.parametrize(
