@@ -50,6 +50,11 @@ class TableKeeper:
         """Whether there is a table to keep."""
         return self._table.is_wanted
 
+    @property
+    def allowlist(self) -> Sequence[Network]:
+        """The networks that should be in the allow sets; another object whenever they were changed."""
+        return self._table.allowlist
+
     def others_changed(self) -> bool:
         """Whether others changed nf_tables while a start wrote the table, so that no notification told it.
 

@@ -20,6 +20,7 @@ class _Keeper:
     is_needed = True
     is_changed = False
     lists_large_at: int | None = None
+    allowlist: tuple[str, ...] = ()
 
     def __init__(self, fail: Callable[[str], None] = lambda _: None) -> None:
         self.suspects: dict[str, None] = {}
@@ -133,6 +134,19 @@ def test_rules_that_nobody_changed_are_not_read_again(monkeypatch: pytest.Monkey
     _run(keeper, until, monkeypatch, generation=generation)
     for part in PARTS[:2]:
         assert [keeper.compared[: at + 1].count("ban4") >= 3 for at in _places(keeper.compared, part)] == [False, True]
+
+
+def test_an_allowlist_that_changed_is_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Writing it may have failed: then nobody changed nf_tables, and the kernel still has the former one."""
+    keeper = _Keeper()
+
+    def until() -> bool:
+        if keeper.compared.count("ban4") == 3 and not keeper.allowlist:
+            keeper.allowlist = ("192.0.2.0/24",)
+        return keeper.compared.count("ban4") == 6
+
+    _run(keeper, until, monkeypatch, generation=_Generation(7))
+    assert len(_places(keeper.compared, ALLOWLIST)) == 2
 
 
 def test_rules_that_were_wrong_are_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
