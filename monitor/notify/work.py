@@ -2,15 +2,14 @@
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
 from monitor.model.errors import NodewardenError, explain
 from monitor.notify.events import problem
-from monitor.notify.following import Following, Heard
+from monitor.notify.following import Ask, Following, Heard
 from monitor.notify.journal import JOURNAL_NAME, Entry, Journal
 from monitor.notify.notifier import Notifier
 from monitor.notify.settings import NotifySettings
@@ -34,7 +33,7 @@ class Work:
         settings: NotifySettings,
         host: str,
         directory: Path,
-        ask: Callable[[int], Mapping[str, Any]],
+        ask: Ask,
         clock: Callable[[], float] = time.time,
         uptime: Callable[[], float] = time.monotonic,
     ) -> None:
