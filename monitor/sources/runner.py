@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, ClassVar, Generic, Protocol, TypeAlias, TypeVar
 
 from monitor.metrics.metric import Metric, Sample
@@ -121,6 +121,10 @@ class SourceRunner(ABC, Generic[SourceT, SettingsT]):
     def has_news(self) -> bool:
         """Return whether a tick has something to do that nothing else reports."""
         return bool(self._trouble) or self.stats.lost != self._lost_known
+
+    def watched(self) -> Sequence[tuple[int, int]] | None:
+        """Return the files to look at while nothing happens, with their lengths; None if ticks are due."""
+        return None if self.has_news() else ()
 
     def tick(self) -> None:
         """Retry what failed, save the cursor, check for losses; call it each second, or when it `has_news`."""

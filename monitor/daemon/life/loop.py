@@ -1,20 +1,27 @@
-"""The event loop, with a selector that outlives errors of epoll(7).
+"""The event loop, with a selector that outlives errors of epoll(7), and that can rest.
 
 asyncio lets an error of epoll_wait(2) end the loop, and with it all that the daemon knows. An error that passes is
 survived; one that does not ends the process, and systemd starts another.
+
+While nothing happens the loop rests: what wakes nobody is looked at once a second without the interpreter, and whoever
+wakes the loop has the daemon look around before what happened is handled.
 """
 
 import asyncio
 import logging
 import selectors
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
+
+from monitor.native import Watched, extension
 
 _log = logging.getLogger(__name__)
 _PAUSE_S = 0.05
 _BEAR_S = 20.0
 """Less than WatchdogSec in the unit: a loop that hears nothing must not look alive."""
+_LOOK_S = 1.0
+"""How often a resting loop looks at what wakes nobody."""
 
 
 class SteadySelector(selectors.EpollSelector):
@@ -28,9 +35,31 @@ class SteadySelector(selectors.EpollSelector):
         self._clock = clock
         self._pause = pause
         self._failing_since_s: float | None = None
+        self._watched: Sequence[Watched] = ()
+        self._woken: Callable[[], None] | None = None
+
+    def rest(self, watched: Sequence[Watched], woken: Callable[[], None] | None) -> None:
+        """Rest until something happens: then `woken` is called once, and what happened is reported after that.
+
+        None ends the rest.
+        """
+        self._watched, self._woken = watched, woken
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         """Wait for descriptors; OSError only after 20 seconds of errors."""
+        if self._woken is None:
+            return self._ready(timeout)
+        has_changed = False
+        if extension and timeout is not None and timeout > 0:
+            has_changed = extension.wait_quietly(self.fileno(), timeout, _LOOK_S, self._watched)
+            timeout = 0
+        if not self._ready(timeout) and not has_changed:
+            return []
+        woken, self._woken = self._woken, None
+        woken()
+        return []  # a descriptor that is ready stays so
+
+    def _ready(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         try:
             ready = super().select(timeout)
         except OSError as error:
@@ -46,7 +75,28 @@ class SteadySelector(selectors.EpollSelector):
         return ready
 
 
+class SteadyLoop(asyncio.SelectorEventLoop):
+    """A loop with such a selector."""
+
+    def __init__(self) -> None:
+        """OSError if the system has nothing left for a loop."""
+        selector = SteadySelector()
+        super().__init__(selector)
+        self._steady = selector
+
+        self.is_looking = extension is not None
+        """Whether it looks at what is watched while it rests; without the native extension others have to."""
+
+    def rest(self, watched: Sequence[Watched], woken: Callable[[], None]) -> None:
+        """Rest from now on until something happens, and call `woken` then, before it is handled."""
+        self._steady.rest(watched, woken)
+
+    def stay_awake(self) -> None:
+        """Report what happens at once, as long as nobody says otherwise."""
+        self._steady.rest((), None)
+
+
 def run(main: Coroutine[Any, Any, None]) -> None:
-    """Run until `main` ends, on a loop with such a selector; OSError if the system has nothing left for a loop."""
-    with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(SteadySelector())) as runner:
+    """Run until `main` ends, on a steady loop; OSError if the system has nothing left for a loop."""
+    with asyncio.Runner(loop_factory=SteadyLoop) as runner:
         runner.run(main)

@@ -14,7 +14,8 @@ from monitor.daemon.life.assembly import Assembly
 from monitor.daemon.life.config_watch import ConfigWatch
 from monitor.daemon.life.enforcers import take_over
 from monitor.daemon.life.in_force import modes
-from monitor.daemon.life.pace import Pace
+from monitor.daemon.life.loop import SteadyLoop
+from monitor.daemon.life.pace import REST_AWAKE_S, REST_S, Pace
 from monitor.daemon.selfcheck.doctor import log_check
 from monitor.daemon.trial.keeper import TrialKeeper
 from monitor.daemon.trial.resume import resume
@@ -23,6 +24,8 @@ from monitor.settings.load import Loaded
 
 _log = logging.getLogger(__name__)
 _TICK_S = 1.0
+_SIGNS_OF_LIFE = 3
+"""How often systemd's watchdog is fed in its time, at least."""
 _SAVE_TIMEOUT_S = 5.0
 _SWITCH_S = 0.0005
 """How long the loop may wait for a thread that writes out metrics or state. Python's 5 ms would be those of a ban."""
@@ -36,8 +39,9 @@ class Service(Assembly):
         super().__init__(path, loaded, trials)
         self._clock = ClockSteps(time.monotonic(), time.time())
         self._wake = asyncio.Event()
-        self._is_stopping = False
-        self._pace = Pace()
+        self._is_stopping = self._is_woken = False
+        rest_s = REST_S if isinstance(self._loop, SteadyLoop) and self._loop.is_looking else REST_AWAKE_S
+        self._pace = Pace(min(rest_s, self._systemd.watchdog_s / _SIGNS_OF_LIFE))
         self._inputs_known = 0
         self._is_reload_due = False
 
@@ -96,12 +100,8 @@ class Service(Assembly):
         self._systemd.ready()
         while not self._is_stopping:
             self._wake.clear()
-            if self._pace.is_due(has_news=self._has_news()):
-                self._inputs_known = self.pipeline.inputs_total  # those of this tick are news for the next one
-                self._supervisor.run(self._tick_parts())
-            else:
-                self._supervisor.run({"following the clock": self._follow_clock})
-            timer = self._loop.call_later(_TICK_S, self._wake.set)  # only now: a long tick leaves time to read
+            self._look()
+            timer = self._loop.call_later(self._pause_s(), self._wake.set)  # only now: a long tick leaves time to read
             await self._wake.wait()
             timer.cancel()
         self._systemd.stopping()
@@ -111,6 +111,38 @@ class Service(Assembly):
         self._is_stopping = True
         self._wake.set()
 
+    def _look(self) -> None:
+        """Do a tick if it is due."""
+        now_s, is_woken, self._is_woken = time.monotonic(), self._is_woken, False
+        if self._pace.is_due(now_s, has_news=self._has_news(), is_woken=is_woken):
+            self._inputs_known = self.pipeline.inputs_total  # those of this tick are news for the next one
+            self._supervisor.run(self._tick_parts())
+        else:
+            self._supervisor.run({"following the clock": self._follow_clock})
+
+    def _pause_s(self) -> float:
+        """Return how long to wait for the next tick; have the loop rest if nothing is to be done before."""
+        if not isinstance(self._loop, SteadyLoop):
+            return _TICK_S
+        is_resting = self._pace.is_resting and not self._found_news()
+        if not is_resting or (watched := self._sources.watched()) is None:
+            self._loop.stay_awake()
+            return _TICK_S
+        self._loop.rest(watched, self._woken)
+        left_s = max(0.0, self.pipeline.next_end_s - time.time())
+        return min(self._pace.rest_s, left_s) if self._loop.is_looking else _TICK_S
+
+    def _woken(self) -> None:
+        """Look around before what ended the rest is handled."""
+        self._is_woken = True
+        self._wake.set()
+
+    def _found_news(self) -> bool:
+        """Return whether the last tick found something, or is to be followed by another one."""
+        is_waiting = self.pipeline.is_waiting(time.time()) or self._scrapers.has_news or self._decision_log.is_waiting
+        is_waiting = is_waiting or self._elsewhere.has_news or self._trial.is_running or self._problems.count > 0
+        return is_waiting or self.pipeline.inputs_total != self._inputs_known
+
     def _has_news(self) -> bool:
         """Return whether something happened since the last tick, or is wrong."""
         try:
@@ -118,8 +150,7 @@ class Service(Assembly):
         except Exception as error:  # noqa: BLE001 - for the supervisor: a fault costs a quiet second
             self._supervisor.failed("looking for news", error)
             return True
-        has_news = has_news or self._elsewhere.has_news or self._problems.count > 0
-        return has_news or self.pipeline.inputs_total != self._inputs_known
+        return has_news or self._found_news()
 
     def _tick_parts(self) -> dict[str, Callable[[], object]]:
         """Return what is due in a tick, by name. The last one feeds the watchdog: a stuck loop is restarted."""

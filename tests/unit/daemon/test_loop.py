@@ -1,13 +1,19 @@
-"""The loop outlives errors of epoll_wait that pass, and ends on one that does not."""
+"""The loop outlives errors of epoll_wait that pass, ends on one that does not, and rests while nothing happens."""
 
 import asyncio
+import contextlib
 import os
+import select
 import selectors
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from monitor.daemon.life import loop
-from monitor.daemon.life.loop import SteadySelector
+from monitor.daemon.life.loop import SteadyLoop, SteadySelector
+from monitor.native import Watched
+from tests.support.native import extension
 
 
 class _Faulty:
@@ -61,3 +67,96 @@ def test_an_error_that_stays_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(OSError, match="memory"):
         selector.select(0)
     selector.close()
+
+
+def _rests(watched: list[Watched], seconds: float) -> tuple[list[str], float]:
+    """Rest on a steady loop for at most so long; return what happened, in order, and when it was woken."""
+    happened: list[str] = []
+    read_end, write_end = os.pipe()
+
+    async def main() -> float:
+        running = asyncio.get_running_loop()
+        assert isinstance(running, SteadyLoop)
+        woken = asyncio.Event()
+        running.add_reader(read_end, lambda: happened.append(os.read(read_end, 10).decode()))
+        began_s = running.time()
+
+        def note() -> None:
+            happened.append("woken")
+            woken.set()
+
+        running.rest(watched, note)
+        if not watched:
+            running.call_later(0.02, os.write, write_end, b"event")
+        timer = running.call_later(seconds, woken.set)
+        await woken.wait()
+        timer.cancel()
+        happened.append("looked around")
+        took_s = running.time() - began_s
+        while not watched and "event" not in happened:  # it ends: the timer above has written
+            await asyncio.sleep(0.001)
+        running.remove_reader(read_end)
+        return took_s
+
+    async def keep() -> None:
+        took.append(await main())
+
+    took: list[float] = []
+    loop.run(keep())
+    os.close(read_end)
+    os.close(write_end)
+    return happened, took[0]
+
+
+def test_who_is_woken_looks_around_before_what_woke_it_is_handled() -> None:
+    """The event stays in the kernel meanwhile, and is reported afterwards; timers alone wake nobody."""
+    happened, _ = _rests([], 5.0)
+    assert happened == ["woken", "looked around", "event"]
+
+
+@pytest.mark.parametrize("grows", [True, False])
+def test_what_wakes_nobody_ends_the_rest_within_a_second(
+    grows: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A file that grows without a notification, as on network file systems; one that does not has it go on."""
+    monkeypatch.setattr(loop, "_LOOK_S", 0.05)
+    with (tmp_path / "log").open("wb", buffering=0) as file:
+        if grows:
+            file.write(b"line\n")
+        happened, _ = _rests([(file.fileno(), 0)], 0.2)
+    assert happened == (["woken"] * grows + ["looked around"])
+
+
+def test_without_the_native_extension_others_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The loop says so, and an event still wakes it in the same order."""
+    monkeypatch.setattr(loop, "extension", None)
+    with contextlib.closing(SteadyLoop()) as running:
+        assert not running.is_looking
+    happened, _ = _rests([], 5.0)
+    assert happened == ["woken", "looked around", "event"]
+
+
+def test_a_closed_map_or_file_ends_the_rest() -> None:
+    """What cannot be looked at counts as changed: a tick finds out why."""
+    wait = extension().wait_quietly
+    with contextlib.closing(select.epoll()) as epoll:
+        descriptor = os.dup(epoll.fileno())
+        os.close(descriptor)
+        for known in (0, bytes(16)):
+            assert wait(epoll.fileno(), 5.0, 0.01, [(descriptor, known)])
+        assert not wait(epoll.fileno(), 0.05, 0.01, [])
+
+
+@pytest.mark.parametrize(
+    ("look_s", "watched"),
+    [
+        *((look_s, ()) for look_s in (0.0, -1.0, float("nan"), float("inf"))),
+        *((1.0, [one]) for one in (7, (7,), (7, None), (7, b""), (7, bytes(65)), ("7", 1), (7, 1 << 64))),
+    ],
+)
+def test_the_extension_refuses_what_it_cannot_look_at(look_s: float, watched: Any) -> None:
+    """Whatever it is given, it raises, and reads and writes nothing beyond it."""
+    with pytest.raises((TypeError, ValueError, OverflowError)):
+        extension().wait_quietly(0, 0.01, look_s, watched)
