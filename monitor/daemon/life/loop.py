@@ -3,16 +3,16 @@
 asyncio lets an error of epoll_wait(2) end the loop, and with it all that the daemon knows. An error that passes is
 survived; one that does not ends the process, and systemd starts another.
 
-While nothing happens the loop rests: what wakes nobody is looked at once a second without the interpreter, and whoever
-wakes the loop has the daemon look around before what happened is handled.
+While nothing happens the loop rests (`rest`): what wakes nobody is looked at once a second without the interpreter, and
+who rests hears of what happens before it is handled.
 """
 
 import asyncio
 import logging
 import selectors
 import time
-from collections.abc import Callable, Coroutine, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Coroutine, Sequence
+from typing import Any, Protocol
 
 from monitor.native import Watched, extension
 
@@ -22,6 +22,21 @@ _BEAR_S = 20.0
 """Less than WatchdogSec in the unit: a loop that hears nothing must not look alive."""
 _LOOK_S = 1.0
 """How often a resting loop looks at what wakes nobody."""
+
+
+class Sleeper(Protocol):
+    """Who rests, and what ends the rest."""
+
+    watched: Sequence[Watched]
+    """What wakes nobody and is looked at meanwhile."""
+    unhurried: Collection[int]
+    """Descriptors whose events end no rest."""
+
+    def woken(self) -> None:
+        """Take that the rest is over; called once, and what happened is reported after that."""
+
+    def touched(self) -> None:
+        """Take that unhurried events are reported now, and the rest goes on."""
 
 
 class SteadySelector(selectors.EpollSelector):
@@ -35,29 +50,25 @@ class SteadySelector(selectors.EpollSelector):
         self._clock = clock
         self._pause = pause
         self._failing_since_s: float | None = None
-        self._watched: Sequence[Watched] = ()
-        self._woken: Callable[[], None] | None = None
-
-    def rest(self, watched: Sequence[Watched], woken: Callable[[], None] | None) -> None:
-        """Rest until something happens: then `woken` is called once, and what happened is reported after that.
-
-        None ends the rest.
-        """
-        self._watched, self._woken = watched, woken
+        self.sleeper: Sleeper | None = None
+        """Who rests."""
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         """Wait for descriptors; OSError only after 20 seconds of errors."""
-        if self._woken is None:
+        sleeper, has_changed = self.sleeper, False
+        if sleeper is None:
             return self._ready(timeout)
-        has_changed = False
         if extension and timeout is not None and timeout > 0:
-            has_changed = extension.wait_quietly(self.fileno(), timeout, _LOOK_S, self._watched)
+            has_changed = extension.wait_quietly(self.fileno(), timeout, _LOOK_S, sleeper.watched)
             timeout = 0
-        if not self._ready(timeout) and not has_changed:
-            return []
-        woken, self._woken = self._woken, None
-        woken()
-        return []  # a descriptor that is ready stays so
+        ready = self._ready(timeout)
+        if has_changed or any(key.fd not in sleeper.unhurried for key, _ in ready):
+            self.sleeper = None
+            sleeper.woken()
+            return []  # a descriptor that is ready stays so
+        if ready:
+            sleeper.touched()
+        return ready
 
     def _ready(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         try:
@@ -83,17 +94,12 @@ class SteadyLoop(asyncio.SelectorEventLoop):
         selector = SteadySelector()
         super().__init__(selector)
         self._steady = selector
-
         self.is_looking = extension is not None
         """Whether it looks at what is watched while it rests; without the native extension others have to."""
 
-    def rest(self, watched: Sequence[Watched], woken: Callable[[], None]) -> None:
-        """Rest from now on until something happens, and call `woken` then, before it is handled."""
-        self._steady.rest(watched, woken)
-
-    def stay_awake(self) -> None:
-        """Report what happens at once, as long as nobody says otherwise."""
-        self._steady.rest((), None)
+    def rest(self, sleeper: Sleeper | None) -> None:
+        """Rest from now on until something happens; None: report what happens at once."""
+        self._steady.sleeper = sleeper
 
 
 def run(main: Coroutine[Any, Any, None]) -> None:

@@ -86,6 +86,11 @@ class Sources:
             found += watched
         return found
 
+    def unhurried(self) -> set[int]:
+        """Return the descriptors of sources whose events are not judged by what ticks find."""
+        found = (one.unhurried for one in self._runners if isinstance(one, SourceRunner))
+        return {descriptor for descriptor in found if descriptor is not None}
+
     def tick_parts(self) -> dict[str, Callable[[], object]]:
         """Return what each source does each second, by name: retry what failed, save cursors, check for losses."""
         return {"which logs are there": self._look, **{f"the source {one.name}": one.tick for one in self._runners}}
