@@ -19,6 +19,7 @@ _ON_DEMAND = (
     "bcc",
     "bcrypt",
     "calendar",
+    "dataclasses",
     "decimal",
     "click",
     "importlib.resources",
