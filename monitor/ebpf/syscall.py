@@ -1,6 +1,7 @@
 """The system call bpf(2), for commands that bcc's library does not support."""
 
 import ctypes
+import functools
 import os
 from typing import Any
 
@@ -16,12 +17,22 @@ def bpf(command: int, packed: bytes) -> tuple[int, bytes]:
 
     `packed` is the start of union bpf_attr (linux/bpf.h). PermanentError if the call number of this machine is unknown.
     """
-    number = _NUMBERS.get(os.uname().machine)
-    if number is None:
-        raise PermanentError(f"the number of the system call bpf(2) on {os.uname().machine} is unknown")
     attributes: Any = ctypes.create_string_buffer(packed, _ATTRIBUTES_BYTES)
-    result: int = ctypes.CDLL(None, use_errno=True).syscall(number, command, attributes, _ATTRIBUTES_BYTES)
+    result: int = _libc().syscall(_number(), command, attributes, _ATTRIBUTES_BYTES)
     if result < 0:
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code))
     return result, attributes.raw
+
+
+@functools.cache
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
+
+
+@functools.cache
+def _number() -> int:
+    machine = os.uname().machine
+    if machine not in _NUMBERS:
+        raise PermanentError(f"the number of the system call bpf(2) on {machine} is unknown")
+    return _NUMBERS[machine]
