@@ -25,8 +25,8 @@ from monitor.node.directory import Directory
 from monitor.node.kubernetes import read_kubernetes, watched_for_kubernetes
 from monitor.node.names import Names
 from monitor.node.sessions import LOGIND_SESSIONS, UTMP, read_sessions
+from monitor.node.sysctls import decoded, read_sysctls, sysctl_files
 from monitor.node.sysctls import notices as sysctl_notices
-from monitor.node.sysctls import read_sysctls
 
 _log = logging.getLogger(__name__)
 _SETTLE_S = 0.2
@@ -85,6 +85,9 @@ class Surroundings:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._pending: asyncio.Task[None] | None = None
         self._polling: asyncio.Task[None] | None = None
+        self._poll_at_s = float("-inf")
+        self._polls = 0
+        self._sysctls = sysctl_files(root)
         self._is_stale = False
         self._failure = ""
         self._rests_until_s = 0.0
@@ -119,7 +122,7 @@ class Surroundings:
         for watcher in self._watchers:
             watcher.attach(loop)
         self.names.attach(loop)
-        self._polling = loop.create_task(self._poll())
+        self._poll_at_s = time.monotonic() + _POLL_S
         if self._is_stale:
             self._schedule()
 
@@ -132,6 +135,7 @@ class Surroundings:
 
     def close(self) -> None:
         """Stop watching."""
+        self._sysctls.close()
         for watcher in self._watchers:
             watcher.close()
         for task in (self._pending, self._polling):
@@ -141,26 +145,27 @@ class Surroundings:
     def _watched(self) -> list[Path]:
         return [*self._resolvers, *self._logins, *watched_for_kubernetes(self._root)]
 
-    async def _poll(self) -> None:
-        """Schedule a reading when a sysctl has changed, and from time to time when a route has."""
-        polls = 0
-        while True:
-            await asyncio.sleep(_POLL_S)
-            polls += 1
-            self.names.tick()
-            try:
-                is_changed = await self._has_changed(has_routes=polls % _POLLS_A_ROUTE_READING == 0)
-            except SYSTEM_FAULTS:
-                is_changed = True  # the reading reports it
-            if is_changed:
-                self._schedule()
+    def tick(self) -> None:
+        """Schedule a reading when a sysctl has changed, and now and then when a route has; call it each second."""
+        if (now_s := time.monotonic()) < self._poll_at_s or self._loop is None:
+            return
+        self._poll_at_s = now_s + _POLL_S
+        self._polls += 1
+        self.names.tick()
+        if decoded(self._sysctls.read()) != self.reading.sysctls:
+            self._schedule()
+        elif self._polls % _POLLS_A_ROUTE_READING == 0 and (self._polling is None or self._polling.done()):
+            self._polling = self._loop.create_task(self._compare_routes())
 
-    async def _has_changed(self, *, has_routes: bool) -> bool:
-        """Whether sysctls or, if asked for, the networks around the node are others than those of the last reading."""
-        if read_sysctls(self._root) != self.reading.sysctls:
-            return True
+    async def _compare_routes(self) -> None:
+        """Schedule a reading if the networks around the node are others than those of the last one."""
         known = self.reading.networks
-        return has_routes and (await asyncio.to_thread(read_node, self._resolvers)).networks != known
+        try:
+            is_changed = (await asyncio.to_thread(read_node, self._resolvers)).networks != known
+        except SYSTEM_FAULTS:
+            is_changed = True  # the reading reports it
+        if is_changed:
+            self._schedule()
 
     def _schedule(self) -> None:
         """Schedule a reading after a short delay: an interface that comes up causes many changes at once."""

@@ -61,7 +61,9 @@ class Followed:
         self.surroundings = Surroundings(self.changes.append, root=self._root)
         self.surroundings.attach(self.loop)
         self._ready.set()
-        await self._end.wait()
+        while not self._end.is_set():
+            self.surroundings.tick()
+            await asyncio.sleep(0.05)
         self.surroundings.close()
 
     def set_ports(self, text: str) -> None:

@@ -82,6 +82,7 @@ class Pipeline(Stages):
     def _told(self, now_s: float, make: Callable[[], Input]) -> Iterator[None]:
         """Carry out what is told, and hand it on; if it fails, too."""
         self.inputs_total += 1
+        self.counted_total += 1
         self._begin(now_s)
         try:
             yield
@@ -99,6 +100,7 @@ class Pipeline(Stages):
         if not events:
             return []
         self.inputs_total += not all(type(one) is FlowBatch and one.only_ends for one in events)
+        self.counted_total += not all(type(one) is FlowBatch and one.is_empty for one in events)
         self._begin(now_s)
         try:
             return self._process(events, now_s)
@@ -135,6 +137,7 @@ class Pipeline(Stages):
     def _review_services(self, now_s: float) -> None:
         """Take back what rests on attempts at a service that was not known yet."""
         if new := self.evidence.services.take_new():
+            self.counted_total += 1
             for detector in self.counting:
                 self._acquit(detector.name, detector.review(new), now_s)
             self.shadows.review(new)
