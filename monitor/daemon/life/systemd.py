@@ -22,6 +22,10 @@ class ServiceManager:
         self._trouble = ""
         self._status = ""
         """The last status that was sent."""
+        mine = str(os.getpid())
+        self._has_watchdog = (
+            os.environ.get("WATCHDOG_USEC", "0") != "0" and os.environ.get("WATCHDOG_PID", mine) == mine
+        )
         if self._address:
             try:
                 self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -58,8 +62,7 @@ class ServiceManager:
 
     def alive(self) -> None:
         """Feed the watchdog, if it expects a sign of life from this process."""
-        mine = str(os.getpid())
-        if os.environ.get("WATCHDOG_USEC", "0") != "0" and os.environ.get("WATCHDOG_PID", mine) == mine:
+        if self._has_watchdog:
             self._send("WATCHDOG=1")
 
     def problems(self) -> list[str]:
