@@ -106,7 +106,7 @@ class Finding(msgspec.Struct, frozen=True):
 
 def value_files(root: Path) -> SysctlFiles:
     """Return the files of all values of the table; the caller closes them."""
-    return SysctlFiles(root, (*(one.name for one in EXPECTATIONS), _LOG_ALL, _TRACKING))
+    return SysctlFiles(root, (*(one.name for one in EXPECTATIONS), _LOG_ALL, _TRACKING), seldom=(_LOG_ALL,))
 
 
 def decoded(texts: Mapping[str, bytes]) -> dict[str, str]:

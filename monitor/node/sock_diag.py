@@ -8,13 +8,15 @@ from monitor.node.netlink_messages import DONE, DUMP, ERROR, check_status, pack_
 
 LISTENING, UNCONNECTED = 1 << 10, 1 << 7
 """Sets of states: bits numbered as in net/tcp_states.h."""
-_NETLINK_SOCK_DIAG, _SOCK_DIAG_BY_FAMILY = 4, 20
+_NETLINK_SOCK_DIAG, _SOCK_DIAG_BY_FAMILY, _TCPDIAG_GETSOCK = 4, 20, 18
 _SEQUENCE = 1  # no question is asked over a socket on which an answer was not read to its end
 _DATAGRAM_BYTES = 1 << 16
 _MAX_DATAGRAMS = 1024
 _ENDLESS = "the answer of sock_diag does not end"
 _REQUEST = struct.Struct("=BBBBI48x")
 """struct inet_diag_req_v2 (linux/inet_diag.h): family, protocol, extensions, padding, states, no socket."""
+_OLD_REQUEST = struct.Struct("=BBBB48xII")
+"""struct inet_diag_req: family (ignored), lengths of prefixes, extensions, no socket, states, no tables."""
 
 
 def dump_sockets(family: int, protocol: int, states: int) -> Iterator[bytes]:
@@ -23,7 +25,7 @@ def dump_sockets(family: int, protocol: int, states: int) -> Iterator[bytes]:
     OSError if the kernel does not answer, MalformedRecord if the answer is none. What was yielded before is valid.
     """
     with _open() as opened:
-        opened.send(_request(family, protocol, states))
+        opened.send(question(family, protocol, states))
         for _ in range(_MAX_DATAGRAMS):
             data, sender = opened.recvfrom(_DATAGRAM_BYTES)
             if sender[0] != 0:  # not the kernel
@@ -41,9 +43,9 @@ class RepeatedDump:
     It asks about the network namespace of the thread that read first.
     """
 
-    def __init__(self, family: int, protocol: int, states: int, most: int) -> None:
+    def __init__(self, asked: bytes, most: int) -> None:
         """Open nothing yet; at least `most` sockets are read, if there are as many, and a datagram more at most."""
-        self._request = _request(family, protocol, states)
+        self._asked = asked
         self._most = most
         self._opened: socket.socket | None = None
         self._known: list[bytes] = []
@@ -55,7 +57,7 @@ class RepeatedDump:
             if self._opened is None:
                 self._opened = _open()
                 self._opened.connect((0, 0))  # then only the kernel can send to it
-            self._opened.send(self._request)
+            self._opened.send(self._asked)
             return self._answer(self._opened)
         except BaseException:
             self.close()
@@ -97,7 +99,16 @@ def _open() -> socket.socket:
     return opened
 
 
-def _request(family: int, protocol: int, states: int) -> bytes:
+def question_of_tcp(states: int) -> bytes:
+    """Return the question for the TCP sockets of both families in these states.
+
+    It is the older one, which ss(8) no longer asks; a kernel without it answers EINVAL.
+    """
+    return pack_request(_TCPDIAG_GETSOCK, DUMP, _SEQUENCE, _OLD_REQUEST.pack(0, 0, 0, 0, states, 0))
+
+
+def question(family: int, protocol: int, states: int) -> bytes:
+    """Return the question for the sockets of one family in these states."""
     return pack_request(_SOCK_DIAG_BY_FAMILY, DUMP, _SEQUENCE, _REQUEST.pack(family, protocol, 0, 0, states))
 
 

@@ -35,3 +35,20 @@ def test_what_is_the_same_is_the_same_object(tmp_path: Path, monkeypatch: pytest
     assert files.read() == {"net/one": b"2\n"}
     files.close()
     assert not files._opened
+
+
+def test_what_seldom_comes_is_seldom_looked_for(tmp_path: Path) -> None:
+    """It is read as often as others once it is there."""
+    directory = tmp_path / "proc/sys/net"
+    directory.mkdir(parents=True)
+    files = SysctlFiles(tmp_path, ("net/one", "net/two"), seldom=("net/two",))
+    assert files.read() == {}
+    for name in ("one", "two"):
+        (directory / name).write_text("1")
+    assert files.read() == {"net/one": b"1"}
+    for _ in range(18):
+        files.read()
+    assert files.read() == {"net/one": b"1", "net/two": b"1"}
+    (directory / "two").write_text("2")
+    assert files.read()["net/two"] == b"2"
+    files.close()
