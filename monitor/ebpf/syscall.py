@@ -11,13 +11,15 @@ _NUMBERS = {"x86_64": 321, "aarch64": 280, "riscv64": 280, "ppc64le": 361, "s390
 _ATTRIBUTES_BYTES = 128
 """Larger than union bpf_attr for all commands used here; the bytes after its end must be zero."""
 
+_Attributes = ctypes.c_char * _ATTRIBUTES_BYTES
+
 
 def bpf(command: int, packed: bytes) -> tuple[int, bytes]:
     """Return the result and the attributes as changed by the kernel; OSError if it refuses.
 
     `packed` is the start of union bpf_attr (linux/bpf.h). PermanentError if the call number of this machine is unknown.
     """
-    attributes: Any = ctypes.create_string_buffer(packed, _ATTRIBUTES_BYTES)
+    attributes: Any = _Attributes.from_buffer_copy(packed.ljust(_ATTRIBUTES_BYTES, b"\0"))
     result: int = _libc().syscall(_number(), command, attributes, _ATTRIBUTES_BYTES)
     if result < 0:
         code = ctypes.get_errno()

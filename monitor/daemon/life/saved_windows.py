@@ -24,7 +24,9 @@ from monitor.state.saver import Saver
 _log = logging.getLogger(__name__)
 _EVERY_S = 10
 """Seconds in which all windows are saved, a share of them in each: saving all at once would delay bans."""
-_ANYWAY_EVERY_S = 60.0
+_WAIT_S = 5
+"""A packet that was logged may wait that long for connection tracking; only then it counts, or its prefix learns."""
+_ANYWAY_EVERY_S = 300.0
 """How often windows are compared with what is saved although nothing was counted: in the meantime, time forgot some."""
 _MAX_ROWS = 4096
 _MAX_TOTAL_ROWS = 32_768
@@ -94,17 +96,20 @@ class SavedWindows:
     def tick(self, now_s: float) -> None:
         """Save the shares of the seconds that passed since the last tick, if they may hold anything new."""
         has_news = self._has_news(now_s)
-        parts = self._parts() if has_news else self._more  # nobody says what changed of the latter
+        parts = self._parts() if has_news else ()
         for _ in range(self._passed.take(now_s)):
-            self._turns_left -= has_news
             self._turn = (self._turn + 1) % _EVERY_S
-            self._save(parts[self._turn :: _EVERY_S], now_s)
+            if has_news:
+                self._turns_left -= 1
+                self._save(parts[self._turn :: _EVERY_S], now_s)
+            elif self._turn == 0:
+                self._save(self._more, now_s)  # nobody says what changed of them
 
     def _has_news(self, now_s: float) -> bool:
         """Whether there are shares that were not saved since something was counted last."""
         counted = self._pipeline.counted_total
         if counted != self._counted_known or not 0 <= self._round_at_s - now_s <= _ANYWAY_EVERY_S:
-            self._counted_known, self._turns_left = counted, _EVERY_S
+            self._counted_known, self._turns_left = counted, _EVERY_S + _WAIT_S
             self._round_at_s = now_s + _ANYWAY_EVERY_S
         return self._turns_left > 0
 
