@@ -19,6 +19,7 @@ class ServiceManager:
         if self._address.startswith("@"):
             self._address = "\0" + self._address[1:]
         self._socket: socket.socket | None = None
+        self._is_connected = False
         self._trouble = ""
         self._status = ""
         """The last status that was sent."""
@@ -73,15 +74,28 @@ class ServiceManager:
         """Send one state, several separated by newlines; return whether systemd gets it."""
         if self._socket is None:
             return False
+        data = state.encode(errors="replace")
         try:
-            self._socket.sendto(state.encode(errors="replace"), self._address)
+            try:
+                self._send_to_known(self._socket, data)
+            except OSError:  # there may be another socket at this address by now
+                self._is_connected = False
+                self._send_to_known(self._socket, data)
             self._trouble = ""
         except OSError as error:
             self._failed(error)
             return False
         return True
 
+    def _send_to_known(self, opened: socket.socket, data: bytes) -> None:
+        """Send without looking the address up, as long as its socket is there: that costs more than to send."""
+        if not self._is_connected:
+            opened.connect(self._address)
+            self._is_connected = True
+        opened.send(data)
+
     def _failed(self, error: OSError) -> None:
+        self._is_connected = False
         if not self._trouble:
             _log.warning("systemd cannot be notified: %s; tried again each second", error)
         self._trouble = str(error)
