@@ -79,10 +79,10 @@ class Pipeline(Stages):
             self.tap.hand(Restored(now_s, claims, allowed=list(self.added), services=services))
 
     @contextmanager
-    def _told(self, now_s: float, make: Callable[[], Input]) -> Iterator[None]:
+    def _told(self, now_s: float, make: Callable[[], Input], *, changes_windows: bool = True) -> Iterator[None]:
         """Carry out what is told, and hand it on; if it fails, too."""
         self.inputs_total += 1
-        self.counted_total += 1
+        self.counted_total += changes_windows
         self._begin(now_s)
         try:
             yield
@@ -180,7 +180,8 @@ class Pipeline(Stages):
     def follow_listeners(self, listening: Iterable[Service], now_s: float, *, is_seen: bool) -> None:
         """Follow the listening sockets of this node; `is_seen`: they count as seen to work now."""
         listening = sorted(listening)
-        with self._told(now_s, lambda: Listening(now_s, listening, is_seen)):
+        # new ones are reviewed later
+        with self._told(now_s, lambda: Listening(now_s, listening, is_seen), changes_windows=False):
             self.evidence.services.follow(listening)
             if is_seen:
                 self.evidence.services.see_listeners(now_s)

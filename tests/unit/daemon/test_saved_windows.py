@@ -238,6 +238,7 @@ def test_nothing_is_compared_while_nothing_is_counted(saver: Saver, monkeypatch:
     assert tick(0, 15) == {"all", "more"}
     assert tick(15, 25) == {"more"}
     pipeline.process([FlowBatch(_NOW_S + 25)], _NOW_S + 25)  # tells of no connection
+    pipeline.follow_listeners((), _NOW_S + 25, is_seen=True)
     assert tick(25, 35) == {"more"}
     pipeline.process(_failures(4), _NOW_S + 35)
     assert tick(35, 45) == {"all", "more"}
