@@ -172,6 +172,11 @@ class Ledger(Notes, BanCounts):
             self._replace(key, after, kept, now_s)
         return before, gone, after
 
+    @property
+    def next_end_s(self) -> float:
+        """No claim ends before this time, so that `expire` has nothing to do until then."""
+        return self._ends.next_s
+
     def expire(self, now_s: float) -> list[tuple[Ban, Claims, Ban | None]]:
         """Strike out the claims that ended by `now_s`; return for each ban what it was, these claims, what remains.
 

@@ -31,8 +31,10 @@ from monitor.node.sysctls import notices as sysctl_notices
 _log = logging.getLogger(__name__)
 _SETTLE_S = 0.2
 _RETRY_FIRST_S, _RETRY_S = 1.0, 10.0
-_POLL_S = 10.0
-_POLLS_A_ROUTE_READING = 6
+_POLL_S = 2.0
+"""Less than what is current to a daemon that is woken (`daemon.life.pace.CURRENT_S`)."""
+_ROUTES_S = 52.0
+"""A tick may come ten seconds later."""
 _MAX_SHARE = 0.05
 """The maximum share of time spent reading during continuous changes."""
 
@@ -85,8 +87,7 @@ class Surroundings:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._pending: asyncio.Task[None] | None = None
         self._polling: asyncio.Task[None] | None = None
-        self._poll_at_s = float("-inf")
-        self._polls = 0
+        self._poll_at_s = self._routes_at_s = float("-inf")
         self._sysctls = sysctl_files(root)
         self._is_stale = False
         self._failure = ""
@@ -123,6 +124,7 @@ class Surroundings:
             watcher.attach(loop)
         self.names.attach(loop)
         self._poll_at_s = time.monotonic() + _POLL_S
+        self._routes_at_s = time.monotonic() + _ROUTES_S
         if self._is_stale:
             self._schedule()
 
@@ -150,11 +152,11 @@ class Surroundings:
         if (now_s := time.monotonic()) < self._poll_at_s or self._loop is None:
             return
         self._poll_at_s = now_s + _POLL_S
-        self._polls += 1
         self.names.tick()
         if decoded(self._sysctls.read()) != self.reading.sysctls:
             self._schedule()
-        elif self._polls % _POLLS_A_ROUTE_READING == 0 and (self._polling is None or self._polling.done()):
+        elif now_s >= self._routes_at_s and (self._polling is None or self._polling.done()):
+            self._routes_at_s = now_s + _ROUTES_S
             self._polling = self._loop.create_task(self._compare_routes())
 
     async def _compare_routes(self) -> None:

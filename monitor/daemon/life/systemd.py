@@ -23,10 +23,8 @@ class ServiceManager:
         self._trouble = ""
         self._status = ""
         """The last status that was sent."""
-        mine = str(os.getpid())
-        self._has_watchdog = (
-            os.environ.get("WATCHDOG_USEC", "0") != "0" and os.environ.get("WATCHDOG_PID", mine) == mine
-        )
+        self.watchdog_s = _watchdog_s()
+        """How soon the watchdog expects a sign of life from this process, in seconds; infinity if it expects none."""
         if self._address:
             try:
                 self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -63,7 +61,7 @@ class ServiceManager:
 
     def alive(self) -> None:
         """Feed the watchdog, if it expects a sign of life from this process."""
-        if self._has_watchdog:
+        if self.watchdog_s < float("inf"):
             self._send("WATCHDOG=1")
 
     def problems(self) -> list[str]:
@@ -99,6 +97,14 @@ class ServiceManager:
         if not self._trouble:
             _log.warning("systemd cannot be notified: %s; tried again each second", error)
         self._trouble = str(error)
+
+
+def _watchdog_s() -> float:
+    mine = str(os.getpid())
+    time_us = os.environ.get("WATCHDOG_USEC", "")
+    if not time_us.isdecimal() or int(time_us) == 0 or os.environ.get("WATCHDOG_PID", mine) != mine:
+        return float("inf")
+    return int(time_us) / 1e6
 
 
 def logs_to_journal() -> bool:
