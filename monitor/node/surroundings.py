@@ -7,7 +7,7 @@ that files of the cluster give instead of addresses (`names`).
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -89,6 +89,8 @@ class Surroundings:
         self._polling: asyncio.Task[None] | None = None
         self._poll_at_s = self._routes_at_s = float("-inf")
         self._sysctls = sysctl_files(root)
+        self._polled: tuple[Mapping[str, bytes], Sysctls] = {}, decoded({})
+        """What these files said last."""
         self._is_stale = False
         self._failure = ""
         self._rests_until_s = 0.0
@@ -153,7 +155,10 @@ class Surroundings:
             return
         self._poll_at_s = now_s + _POLL_S
         self.names.tick()
-        if decoded(self._sysctls.read()) != self.reading.sysctls:
+        texts = self._sysctls.read()
+        if texts is not self._polled[0]:
+            self._polled = texts, decoded(texts)
+        if self._polled[1] != self.reading.sysctls:
             self._schedule()
         elif now_s >= self._routes_at_s and (self._polling is None or self._polling.done()):
             self._routes_at_s = now_s + _ROUTES_S
