@@ -4,9 +4,11 @@ from collections.abc import Iterator
 
 from monitor.bans.allowlist import PROVIDERS, TITLES
 from monitor.bans.claims import Rank
+from monitor.bans.guard import Guard
+from monitor.bans.ledger import Ledger
 from monitor.bans.policy import Policy
 from monitor.enforcers.nftables.ruleset import BAN_SETS, set_specs
-from monitor.metrics.metric import Sample
+from monitor.metrics.metric import KeptSamples, Sample
 from monitor.model.alerts import Strength
 from monitor.model.bans import MAX_ALLOWED, MAX_PORT_ELEMENTS, WORDS
 from monitor.model.ports import MAX_PORTS
@@ -75,9 +77,42 @@ def allowlist_part(policy: Policy) -> Part:
     return Part("allowlist", PartKind.PROTECTION, is_wanted=True, requirements=[needed])
 
 
-def samples(policy: Policy) -> Iterator[Sample]:
-    """Yield budgets and room."""
-    ledger, budgets = policy.ledger, policy.budgets
+class RoomSamples:
+    """Budgets and room; what changes with bans or the allowlist only is kept."""
+
+    def __init__(self, policy: Policy) -> None:
+        """Keep nothing yet."""
+        self._policy = policy
+        self._of_bans, self._of_allowlist = KeptSamples(), KeptSamples()
+
+    def samples(self) -> list[Sample]:
+        """Return all of them."""
+        ledger, budgets, guard = self._policy.ledger, self._policy.budgets, self._policy.guard
+        held = ledger.changes, ledger.max_bans, *ledger.of_ports.elements.values()
+        found: list[Sample] = [
+            *self._of_bans.of(held, lambda: _ban_samples(ledger)),
+            *self._of_allowlist.of(guard, lambda: _allowlist_samples(guard)),
+            ("nodewarden_observed_limit", (), ledger.observed.max_each),
+            ("nodewarden_budget_bans_per_minute", (), budgets.bans_per_minute),
+        ]
+        for strength in Strength:
+            found += [
+                ("nodewarden_observed_evicted_total", (strength,), ledger.observed.evicted[strength]),
+                ("nodewarden_budget_refused_total", (strength,), budgets[strength].refused_total),
+            ]
+        return found
+
+
+def _allowlist_samples(guard: Guard) -> Iterator[Sample]:
+    yield "nodewarden_allowlist_networks", (), len(guard.entries)
+    yield "nodewarden_allowlist_limit", (), MAX_ALLOWED
+    for family, share in guard.breadth._asdict().items():
+        yield "nodewarden_allowlist_share", (family,), share
+    for provider in PROVIDERS:
+        yield "nodewarden_allowlist_omitted", (provider,), guard.omitted.get(provider, 0)
+
+
+def _ban_samples(ledger: Ledger) -> Iterator[Sample]:
     yield "nodewarden_bans_limit", (), ledger.max_bans
     yield "nodewarden_bulk_bans", (), ledger.bulk
     yield "nodewarden_bulk_bans_limit", (), ledger.max_bulk
@@ -85,17 +120,6 @@ def samples(policy: Policy) -> Iterator[Sample]:
     for one in Rank:
         yield "nodewarden_bans_by_class", (one.label,), counts[one]
         yield "nodewarden_bans_full", (one.label,), float(ledger.is_full_for(one))
-    yield "nodewarden_allowlist_networks", (), len(policy.guard.entries)
-    yield "nodewarden_allowlist_limit", (), MAX_ALLOWED
-    for family, share in policy.guard.breadth._asdict().items():
-        yield "nodewarden_allowlist_share", (family,), share
-    for provider in PROVIDERS:
-        yield "nodewarden_allowlist_omitted", (provider,), policy.guard.omitted.get(provider, 0)
-    yield "nodewarden_observed_limit", (), ledger.observed.max_each
-    for strength in Strength:
-        yield "nodewarden_observed_evicted_total", (strength,), ledger.observed.evicted[strength]
-        yield "nodewarden_budget_refused_total", (strength,), budgets[strength].refused_total
-    yield "nodewarden_budget_bans_per_minute", (), budgets.bans_per_minute
     for name, spec in set_specs(ledger.max_bans).items():
         yield "nodewarden_set_elements_limit", (name,), spec.size
         count = ledger.count_in_set(BAN_SETS[name], spec.key_bytes * 8, prefixes=spec.interval)

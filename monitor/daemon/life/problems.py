@@ -1,7 +1,7 @@
 """What is not as it should be: gathers the problems of all parts, each with its kind, worst first."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from monitor.daemon.life import capacity
 from monitor.daemon.life.config_files import ConfigFiles
@@ -16,7 +16,7 @@ from monitor.daemon.pipeline.pipeline import Pipeline
 from monitor.daemon.selfcheck.windows import window_problems
 from monitor.daemon.sources.runners import Sources
 from monitor.enforcers.nftables.ruleset import set_specs
-from monitor.metrics.metric import Sample
+from monitor.metrics.metric import KeptSamples, Sample
 from monitor.model.problems import Problem, ProblemKind, of_kind, worst_first
 from monitor.node.surroundings import Surroundings
 from monitor.state.saver import Saver
@@ -57,6 +57,7 @@ class Problems:
         self._recording = recording
         self._scrapers = scrapers
         self._elsewhere = elsewhere
+        self._kinds = KeptSamples()
 
     def found(self) -> list[Problem]:
         """Return what is not as it should be, worst first."""
@@ -64,11 +65,12 @@ class Problems:
             [*self._of_traffic(), *self._of_the_daemon(), *self._of_enforcement(), *self._of_detectors()]
         )
 
-    def samples(self) -> Iterator[Sample]:
-        """Yield 1 for each kind of which there is a problem, and 0 for the others."""
+    def samples(self) -> Sequence[Sample]:
+        """Return 1 for each kind of which there is a problem, and 0 for the others."""
         found = {one.kind for one in self.found()}
-        for kind in ProblemKind:
-            yield "nodewarden_problem", (kind,), float(kind in found)
+        return self._kinds.of(
+            found, lambda: (("nodewarden_problem", (one,), float(one in found)) for one in ProblemKind)
+        )
 
     def _of_traffic(self) -> Iterator[Problem]:
         now_s = time.time()

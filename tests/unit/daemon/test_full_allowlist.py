@@ -53,7 +53,11 @@ def test_what_does_not_fit_is_a_problem_a_metric_and_a_finding() -> None:
     pipeline = Pipeline(Settings(), node, small_table)
     saved = [AllowEntry(network, "office") for network in apart(MAX_ALLOWED)]
     pipeline.allow_again(saved, 0.0)
-    found = {labels: value for name, labels, value in capacity.samples(pipeline.policy) if name.endswith("_omitted")}
+    found = {
+        labels: value
+        for name, labels, value in capacity.RoomSamples(pipeline.policy).samples()
+        if name.endswith("_omitted")
+    }
     assert (found[NODE,], found[BY_COMMAND,]) == (7, MAX_ALLOWED_NODE)
     problems = [one.text for one in capacity.problems(pipeline.policy, 0.0)]
     assert [text.split(": ")[1].split(" are ")[0] for text in problems] == [

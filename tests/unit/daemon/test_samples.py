@@ -5,7 +5,7 @@ import pytest
 from monitor import native
 from monitor.bans.decision import Ending
 from monitor.daemon.catalogue import BY_NAME
-from monitor.daemon.life.samples import pipeline_samples
+from monitor.daemon.life.samples import PipelineSamples
 from monitor.daemon.pipeline.pipeline import Pipeline
 from monitor.detectors.egress import EgressSettings
 from monitor.detectors.port_scan import PortScanSettings
@@ -31,7 +31,7 @@ def pipeline() -> Pipeline:
 
 def read(stages: Pipeline) -> dict[tuple[str, ...], float]:
     """Return the samples by name and labels; each is in the catalogue, none is told twice."""
-    samples = list(pipeline_samples(stages))
+    samples = PipelineSamples(stages).samples()
     assert all(len(labels) == len(BY_NAME[name].labels) for name, labels, _ in samples)
     found = {(name, *labels): value for name, labels, value in samples}
     assert len(found) == len(samples)
@@ -49,7 +49,9 @@ def test_whether_native_code_is_in_use_is_a_metric(monkeypatch: pytest.MonkeyPat
     """1 with the extension, 0 where it is turned off or was not built."""
     for extension, value in ((object(), 1.0), (None, 0.0)):
         monkeypatch.setattr(native, "extension", extension)
-        found = next(sample for sample in pipeline_samples(pipeline()) if sample[0] == "nodewarden_native_enabled")
+        found = next(
+            sample for sample in PipelineSamples(pipeline()).samples() if sample[0] == "nodewarden_native_enabled"
+        )
         assert found == ("nodewarden_native_enabled", (), value)
 
 

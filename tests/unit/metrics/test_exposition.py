@@ -19,7 +19,7 @@ from prometheus_client.utils import floatToGoString
 
 from monitor.metrics.exposition import Family, Histogram, accepts_gzip, number, write
 from monitor.metrics.metric import Kind, Metric
-from monitor.metrics.process import process_families
+from monitor.metrics.process import ProcessFamilies
 
 _TEXTS = st.text(st.characters(codec="utf-8"), max_size=12)
 _VALUES = st.floats() | st.integers(0, 2**53)
@@ -85,7 +85,7 @@ def test_numbers_are_those_of_the_client_library(value: float) -> None:
 
 def test_the_process_metrics_are_those_of_the_client_library() -> None:
     """The same families with the same help, and the same start of the process."""
-    ours = process_families()
+    ours = ProcessFamilies().read()
     theirs = list(ProcessCollector(registry=None).collect())
     assert [(family.name, family.kind, family.help) for family in ours] == [
         (family.name, family.type, family.documentation) for family in theirs
