@@ -5,20 +5,20 @@ import socket
 import sys
 import threading
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from monitor.metrics.exposition import END, OPENMETRICS_TYPE, TEXT_TYPE, Histogram, accepts_gzip, write_families
+from monitor.metrics.exposition import END, OPENMETRICS_TYPE, TEXT_TYPE, Histogram, accepts_gzip
 from monitor.metrics.http_connection import Drop
 from monitor.metrics.http_message import HttpAnswer, HttpRequest
 from monitor.metrics.http_server import HttpServer
 from monitor.metrics.kept_page import KeptPage
 from monitor.metrics.metric import Exemplar, Kind, Metric, Sample, Series
 from monitor.metrics.pages import Page, health, live, page_of, stuck
-from monitor.metrics.process import ProcessFamilies
+from monitor.metrics.process import PROCESS_METRICS, ProcessSamples
 from monitor.model.errors import PermanentError
 from monitor.model.problems import Problem
 
@@ -39,7 +39,7 @@ class Exporter:
     def __init__(
         self,
         catalogue: Sequence[Metric],
-        read: Callable[[], Sequence[Sample]],
+        read: Callable[[], Iterable[Sample]],
         problems: Callable[[], Sequence[Problem]] = tuple,
         monitored: Callable[[str], None] = lambda _: None,
         examples: Callable[[], Mapping[Series, Exemplar]] = dict,
@@ -50,8 +50,8 @@ class Exporter:
         for each page about health (TimeoutError: the daemon does not respond), `monitored` with the address of each
         client that got metrics, or asked for the health. `examples` are exemplars of counters.
         """
-        self._kept = KeptPage([metric for metric in catalogue if metric.kind is not Kind.HISTOGRAM])
-        self._process = ProcessFamilies()
+        self._kept = KeptPage([*(one for one in catalogue if one.kind is not Kind.HISTOGRAM), *PROCESS_METRICS])
+        self._process = ProcessSamples()
         self._read = read
         self._problems = problems
         self._monitored = monitored
@@ -69,7 +69,6 @@ class Exporter:
         """Return every family in one of the notations, with the samples that were read last."""
         examples = self._examples() if is_openmetrics else {}
         texts = self._kept.texts(examples, is_openmetrics=is_openmetrics)
-        texts.append(write_families(self._process.read(), is_openmetrics=is_openmetrics))
         texts += [one.text(is_openmetrics=is_openmetrics) for one in self.histograms.values()]
         if is_openmetrics:
             texts.append(END)
@@ -77,7 +76,7 @@ class Exporter:
 
     def read(self) -> None:
         """Read all samples; one that is not in the catalogue is a KeyError, one of other labels a ValueError."""
-        self._kept.take(self._read())
+        self._kept.take([*self._read(), *self._process.read()])
 
     def respond(self, requests: Sequence[HttpRequest]) -> list[HttpAnswer]:
         """Answer requests; the samples are collected once for all, and written once for each notation asked for."""
