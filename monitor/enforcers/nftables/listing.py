@@ -29,6 +29,8 @@ from monitor.model.parts import in_parts
 
 _ATTEMPTS = 5
 _STRENGTHS = BAN_SETS | {former: BAN_SETS[name] for former, name in FORMER_SETS.items()}
+_BAN_COUNTERS = (*BAN_SETS, *PORT_COUNTERS)
+_LEAK_COUNTERS = tuple(f"leak_{hook}" for hook in LEAK_HOOKS)
 _KEPT_COUNTERS = 64
 _QUESTIONS = 512
 """How many elements are requested in one datagram: the replies must fit the receive buffer."""
@@ -56,12 +58,12 @@ def read_definitions(
 
 def read_counters(link: NetlinkSocket) -> dict[str, Stopped]:
     """Read the counters of bans, by name."""
-    return dict(map(_counter, link.ask(_requests((*BAN_SETS, *PORT_COUNTERS)))))
+    return dict(map(_counter, link.ask(_requests(_BAN_COUNTERS))))
 
 
 def read_any_counters(link: NetlinkSocket) -> dict[str, Stopped]:
     """Read the existing counters of bans and leaks, by current name: an older schema lacks some or has other names."""
-    names = (*FORMER_SETS, *BAN_SETS, *PORT_COUNTERS, *(f"leak_{hook}" for hook in LEAK_HOOKS))
+    names = (*FORMER_SETS, *BAN_SETS, *PORT_COUNTERS, *_LEAK_COUNTERS)
     answers = link.query([messages.get_counter(TABLE, name) for name in names])
     decoded = [netlink.decode_counter(answer.body) for answer in answers if not isinstance(answer, int)]
     return {FORMER_SETS.get(name, name): Stopped(packets, octets) for name, packets, octets in decoded}
@@ -69,7 +71,7 @@ def read_any_counters(link: NetlinkSocket) -> dict[str, Stopped]:
 
 def read_leaks(link: NetlinkSocket) -> dict[str, Stopped]:
     """Read how much banned traffic got through, by hook (`input`, `forward`)."""
-    answers = link.ask(_requests(tuple(f"leak_{hook}" for hook in LEAK_HOOKS)))
+    answers = link.ask(_requests(_LEAK_COUNTERS))
     return {hook: _counter(answer)[1] for hook, answer in zip(LEAK_HOOKS, answers, strict=True)}
 
 
