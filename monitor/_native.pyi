@@ -20,6 +20,14 @@ class Program:
         `text` is ASCII and not empty (ValueError). None: no match. GaveUp: Python must decide.
         """
 
+def wait_quietly(epoll: int, timeout_s: float, look_s: float, watched: Sequence[tuple[int, bytes | int]], /) -> bool:
+    """Wait for events of an epoll descriptor, and look each `look_s` at what wakes nobody; return whether it changed.
+
+    `watched` are descriptors of eBPF arrays with the first value as known, at most 64 bytes and as many as the map's
+    values have, and those of files with their length. What cannot be read counts as changed, as does a wall clock that
+    is set by half a second or more. False: an event came, a signal did, or the time is over.
+    """
+
 _ClockTerms: TypeAlias = tuple[float, float, float, float, float]
 _Batch: TypeAlias = tuple[int, int | None, int, int, int, int, int, tuple[int, ...]]
 

@@ -7,8 +7,12 @@ import importlib
 import os
 import sys
 from types import ModuleType
+from typing import TypeAlias
 
-_INTERFACE = 2
+Watched: TypeAlias = tuple[int, bytes | int]
+"""What `wait_quietly` looks at: an eBPF array by its descriptor with its first value, or a file with its length."""
+
+_INTERFACE = 3
 """What NW_INTERFACE of native/native.h must be."""
 
 

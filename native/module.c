@@ -4,7 +4,7 @@
 static struct PyModuleDef definition = {
     PyModuleDef_HEAD_INIT,
     .m_name = "monitor._native",
-    .m_doc = "Decoders and matching in C; Python code of the same meaning is the reference.",
+    .m_doc = "Decoders, matching and waiting in C; Python code of the same meaning is the reference.",
     .m_size = -1,
 };
 
@@ -15,7 +15,7 @@ PyMODINIT_FUNC PyInit__native(void)
 	if (!module)
 		return NULL;
 	if (PyModule_AddIntConstant(module, "INTERFACE", NW_INTERFACE) || nw_add_regex(module) ||
-	    nw_add_confirm(module) || nw_add_kmsg(module)) {
+	    nw_add_confirm(module) || nw_add_kmsg(module) || nw_add_quiet(module)) {
 		Py_DECREF(module);
 		return NULL;
 	}

@@ -22,6 +22,13 @@ class EndTimes:
         """Remove all entries."""
         self._later, self._due, self.count = {}, [], 0
 
+    @property
+    def next_s(self) -> float:
+        """No key is due before this time; infinity if none is entered."""
+        if self._due:
+            return self._due[0][0]
+        return min(self._later) * float(_PERIOD_S) if self._later else float("inf")
+
     def add(self, key: bytes, end_s: float) -> None:
         """Enter a time of a key."""
         period = int(end_s) // _PERIOD_S

@@ -67,6 +67,12 @@ class FrequentSources:
         self._is_quiet = not (self._before or had_grown or self._has_grown)
         return not self._is_quiet
 
+    def watched(self) -> list[tuple[int, bytes]] | None:
+        """Return the map to look at while nothing happens, and its value; None if polls are due anyway."""
+        if self._before or self._has_grown:
+            return None
+        return [(self._window.descriptor, _WINDOW.pack(self._total, self._epoch))]
+
     def may_skip(self, now_s: float) -> bool:
         """Return whether `has_news` just said that a poll finds nothing, and it is not time for a new window."""
         is_quiet, self._is_quiet = self._is_quiet, False

@@ -61,6 +61,11 @@ class Map:
         self._key = ctypes.create_string_buffer(shape.key_bytes)
         self._value = ctypes.create_string_buffer(shape.value_bytes)
 
+    @property
+    def descriptor(self) -> int:
+        """Its descriptor, which stays the caller's of the constructor."""
+        return self._descriptor
+
     def __setitem__(self, key: bytes, value: bytes) -> None:
         """Set one value; TemporaryError if the map is full."""
         _check(library().bpf_update_elem(self._descriptor, key, value, 0), f"map {self.shape.name}")

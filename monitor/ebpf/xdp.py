@@ -208,6 +208,10 @@ class XdpProgram:
         """Return whether `poll` may find something; it takes a single look at a map."""
         return self._senders.has_news()
 
+    def watched(self) -> list[tuple[int, bytes]] | None:
+        """Return what to look at while nothing happens; None if polls are due."""
+        return self._senders.watched()
+
     def poll(self, now_s: float) -> Iterator[Sender]:
         """Yield what each frequent source has sent since the last poll; `now_s` is any clock in seconds."""
         if self._senders.may_skip(now_s):

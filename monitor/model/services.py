@@ -61,6 +61,11 @@ class Services:
         for service in sorted(self._listening):
             self._add(service, now_s)
 
+    @property
+    def has_new(self) -> bool:
+        """Whether `take_new` returns something."""
+        return bool(self._new)
+
     def take_new(self) -> list[Service]:
         """Return the services that became known since the last call."""
         new, self._new = self._new, []

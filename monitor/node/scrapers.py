@@ -49,16 +49,19 @@ class Scrapers:
         self.refused_total = 0
         """Clients that were not remembered, because all others ask regularly."""
 
-    def note(self, address: Address, now_s: float) -> None:
-        """Take in a request."""
+    def note(self, address: Address, now_s: float) -> bool:
+        """Take in a request; return whether it shows that the client asks regularly, for the first time."""
         client = self.clients.get(address)
         if client is None:
             if not self._has_room(address):
                 self.refused_total += 1
-                return
+                return False
             client = self.clients[address] = Client()
         client.times.append(now_s)
-        client.is_regular = client.is_regular or _is_regular(list(client.times))
+        if client.is_regular:
+            return False
+        client.is_regular = _is_regular(list(client.times))
+        return client.is_regular
 
     def restore(self, address: Address, last_s: float, *, is_regular: bool) -> None:
         """Take in a client that an earlier run knew, and whether it asked regularly."""

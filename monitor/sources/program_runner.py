@@ -6,7 +6,7 @@ import os
 import subprocess
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
 from monitor.ebpf.maps import count_runs
@@ -34,6 +34,9 @@ class Program(Protocol):
 
     def has_news(self) -> bool:
         """Return whether a poll may find something; it costs next to nothing."""
+
+    def watched(self) -> list[tuple[int, bytes]] | None:
+        """Return what to look at while nothing happens; None if polls are due."""
 
     def run_statistics(self) -> tuple[int, int]:
         """Return its run time in nanoseconds and its runs, while the kernel kept statistics."""
@@ -150,6 +153,12 @@ class ProgramRunner(ABC, Generic[ProgramT, SettingsT]):
             return self.program is not None and self.program.has_news()
         except SYSTEM_FAULTS:  # the tick reports it
             return True
+
+    def watched(self) -> Sequence[tuple[int, bytes]] | None:
+        """Return what to look at while nothing happens; None if ticks are due."""
+        if self._sampling is not None or (self.trouble and self._has_run):
+            return None
+        return self.program.watched() if self.program is not None else ()
 
     def tick(self) -> None:
         """Hand on new events; call it each second."""

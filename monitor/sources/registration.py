@@ -8,7 +8,7 @@ and `doctor` follow.
 """
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, Protocol
 
@@ -18,6 +18,7 @@ from monitor.model.cursors import CursorStore
 from monitor.model.flows import Flow
 from monitor.model.pods import Pods
 from monitor.model.problems import ProblemKind
+from monitor.native import Watched
 from monitor.sources.log_scanner import LogScanner, LogTargets
 from monitor.sources.requirements import Findings
 from monitor.sources.runner import Process, SettingsT
@@ -70,8 +71,12 @@ class Runner(Protocol):
         """Return whether a tick has something to do that nothing else reports; called each second, so it is cheap."""
         ...
 
+    def watched(self) -> Sequence[Watched] | None:
+        """Return what wakes nobody and is to be looked at while nothing happens; None if ticks are due."""
+        ...
+
     def tick(self) -> None:
-        """Do what is due: each second, or each third one while nothing happens."""
+        """Do what is due: each second, or now and then while nothing happens."""
         ...
 
     def problems(self) -> list[str]:

@@ -1,24 +1,39 @@
-"""How often the daemon does what time alone calls for: each second, or each third one while nothing happens.
+"""How often the daemon does what time alone calls for: each second, or hardly ever while nothing happens.
 
-A tick that finds nothing costs two milliseconds of a processor, most of them because its code and data have left the
-caches since the last one. So a quiet second takes only a look at what wakes nobody: counters of the kernel. Whatever
-happens has the next tick done in full, and the one after it: parts of a tick wait for what an earlier one found.
+A tick that finds nothing costs more than a millisecond of a processor, most of it because its code and data have left
+the caches since the last one. So a daemon without news rests. It then looks around when something wakes it, before
+what woke it is handled, and otherwise now and then. Pure; time is monotonic, in seconds.
 """
 
 REST_AFTER_TICKS = 1
-"""As many ticks after the last news are done in full."""
-REST_TICKS = 3
-"""Then each third is: what is wrong and reports itself to nobody is a problem of `status` two seconds later."""
+"""As many ticks after the last news are done in full: parts of a tick wait for what an earlier one found."""
+REST_S, REST_AWAKE_S = 10.0, 3.0
+"""How long a rest lasts at most: what is wrong and wakes nobody is found this late, if nobody asks. The second one is
+for a daemon that looks around by itself each second, without the loop and the native extension for it."""
+CURRENT_S = 2.5
+"""Who is woken looks around if that was done longer ago."""
 
 
 class Pace:
     """Decides for each second."""
 
-    def __init__(self) -> None:
-        """Start awake."""
+    def __init__(self, rest_s: float = REST_S) -> None:
+        """Start awake; rests last `rest_s` at most."""
+        self.rest_s = rest_s
+        self.is_resting = False
+        """Whether nothing is to be done before something wakes the daemon, or the rest is over."""
         self._quiet_ticks = 0
+        self._looked_s = float("-inf")
 
-    def is_due(self, *, has_news: bool) -> bool:
-        """Return whether this tick is to be done in full; `has_news`: something happened, or is wrong."""
+    def is_due(self, now_s: float, *, has_news: bool, is_woken: bool = False) -> bool:
+        """Return whether a tick is to be done in full.
+
+        `has_news`: something happened, or is wrong. `is_woken`: something ended the rest, and will be handled next.
+        """
         self._quiet_ticks = 0 if has_news else self._quiet_ticks + 1
-        return self._quiet_ticks <= REST_AFTER_TICKS or (self._quiet_ticks - REST_AFTER_TICKS) % REST_TICKS == 0
+        is_awake = self._quiet_ticks <= REST_AFTER_TICKS
+        self.is_resting = self._quiet_ticks >= REST_AFTER_TICKS and not is_woken
+        is_due = is_awake or not 0 <= now_s - self._looked_s < (CURRENT_S if is_woken else self.rest_s)
+        if is_due:
+            self._looked_s = now_s
+        return is_due

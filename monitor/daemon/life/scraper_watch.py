@@ -63,6 +63,8 @@ class ScraperWatch:
         self.entries: list[AllowEntry] = []
         self.banned: dict[Address, Ban] = {}
         """Clients that are banned, with the ban."""
+        self.has_news = False
+        """Whether a tick has to see who is to be protected: a client has turned out to ask regularly."""
 
     def reconfigure(self, protected: ProtectedScrapers) -> None:
         """Follow a changed setting, with the next tick."""
@@ -72,7 +74,7 @@ class ScraperWatch:
         """Take in that a client got metrics, or asked for the health."""
         address = parse_address(peer.partition("%")[0])
         if not _is_loopback(address):
-            self._table_of(address).note(address, self._clock())
+            self.has_news |= self._table_of(address).note(address, self._clock())
 
     def _table_of(self, address: Address) -> Scrapers:
         return self._internal if address in self._pipeline.surrounding.internal else self._others
@@ -98,6 +100,7 @@ class ScraperWatch:
 
     def tick(self) -> None:
         """Protect who is to be protected, and look for who is banned; call it each second."""
+        self.has_news = False
         self._find_banned()
         now_s = self._clock()
         for table in (self._internal, self._others):

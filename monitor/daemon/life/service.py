@@ -1,6 +1,5 @@
 """The daemon's life: open everything, run the loop, reload, stop; it alone watches clocks and signals."""
 
-import asyncio
 import logging
 import signal
 import sys
@@ -14,7 +13,8 @@ from monitor.daemon.life.assembly import Assembly
 from monitor.daemon.life.config_watch import ConfigWatch
 from monitor.daemon.life.enforcers import take_over
 from monitor.daemon.life.in_force import modes
-from monitor.daemon.life.pace import Pace
+from monitor.daemon.life.pace import REST_AWAKE_S, REST_S, Pace
+from monitor.daemon.life.rest import Rest
 from monitor.daemon.selfcheck.doctor import log_check
 from monitor.daemon.trial.keeper import TrialKeeper
 from monitor.daemon.trial.resume import resume
@@ -22,7 +22,8 @@ from monitor.model.clock import ClockSteps
 from monitor.settings.load import Loaded
 
 _log = logging.getLogger(__name__)
-_TICK_S = 1.0
+_SIGNS_OF_LIFE = 3
+"""How often systemd's watchdog is fed in its time, at least."""
 _SAVE_TIMEOUT_S = 5.0
 _SWITCH_S = 0.0005
 """How long the loop may wait for a thread that writes out metrics or state. Python's 5 ms would be those of a ban."""
@@ -35,9 +36,10 @@ class Service(Assembly):
         """Wire the stages, as `Assembly` does; nothing is opened or changed yet."""
         super().__init__(path, loaded, trials)
         self._clock = ClockSteps(time.monotonic(), time.time())
-        self._wake = asyncio.Event()
         self._is_stopping = False
-        self._pace = Pace()
+        self._rest = Rest(self._loop)
+        rest_s = REST_S if self._rest.is_long else REST_AWAKE_S
+        self._pace = Pace(min(rest_s, self._systemd.watchdog_s / _SIGNS_OF_LIFE))
         self._inputs_known = 0
         self._is_reload_due = False
 
@@ -95,21 +97,38 @@ class Service(Assembly):
             self.try_reload()
         self._systemd.ready()
         while not self._is_stopping:
-            self._wake.clear()
-            if self._pace.is_due(has_news=self._has_news()):
-                self._inputs_known = self.pipeline.inputs_total  # those of this tick are news for the next one
-                self._supervisor.run(self._tick_parts())
-            else:
-                self._supervisor.run({"following the clock": self._follow_clock})
-            timer = self._loop.call_later(_TICK_S, self._wake.set)  # only now: a long tick leaves time to read
-            await self._wake.wait()
-            timer.cancel()
+            self._look()
+            await self._pause()  # only now: a long tick leaves time to read
         self._systemd.stopping()
         _log.info("stopping; the bans in force stay in the kernel until they end (`nodewarden flush` removes them)")
 
     def _stop(self) -> None:
         self._is_stopping = True
-        self._wake.set()
+        self._rest.wake()
+
+    def _look(self) -> None:
+        """Do a tick if it is due."""
+        is_woken = self._rest.take_woken()
+        if self._pace.is_due(time.monotonic(), has_news=self._has_news(), is_woken=is_woken):
+            self._inputs_known = self.pipeline.inputs_total  # those of this tick are news for the next one
+            self._supervisor.run(self._tick_parts())
+        else:
+            self._supervisor.run({"following the clock": self._follow_clock})
+
+    async def _pause(self) -> None:
+        """Wait for the next look, at rest if nothing is to be done before."""
+        is_resting = self._pace.is_resting and not self._found_news()
+        if not is_resting or (watched := self._sources.watched()) is None:
+            await self._rest.stay_awake()
+            return
+        left_s = max(0.0, self.pipeline.next_end_s - time.time())
+        await self._rest.rest(min(self._pace.rest_s, left_s), watched, self._sources.unhurried())
+
+    def _found_news(self) -> bool:
+        """Return whether the last tick found something, or is to be followed by another one."""
+        is_waiting = self.pipeline.is_waiting(time.time()) or self._scrapers.has_news or self._decision_log.is_waiting
+        is_waiting = is_waiting or self._elsewhere.has_news or self._trial.is_running or self._problems.count > 0
+        return is_waiting or self.pipeline.inputs_total != self._inputs_known
 
     def _has_news(self) -> bool:
         """Return whether something happened since the last tick, or is wrong."""
@@ -118,8 +137,7 @@ class Service(Assembly):
         except Exception as error:  # noqa: BLE001 - for the supervisor: a fault costs a quiet second
             self._supervisor.failed("looking for news", error)
             return True
-        has_news = has_news or self._elsewhere.has_news or self._problems.count > 0
-        return has_news or self.pipeline.inputs_total != self._inputs_known
+        return has_news or self._found_news()
 
     def _tick_parts(self) -> dict[str, Callable[[], object]]:
         """Return what is due in a tick, by name. The last one feeds the watchdog: a stuck loop is restarted."""

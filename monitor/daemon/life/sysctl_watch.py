@@ -10,7 +10,8 @@ from monitor.node import kernel_settings
 from monitor.node.kernel_settings import EXPECTATIONS
 
 _log = logging.getLogger(__name__)
-_EVERY_S = 3.0
+_EVERY_S = 2.0
+"""Less than what is current to a daemon that is woken (`pace.CURRENT_S`)."""
 
 
 class SysctlWatch:

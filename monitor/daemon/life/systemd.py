@@ -56,10 +56,18 @@ class ServiceManager:
         if status != self._status:
             self._status = status if self._send("STATUS=" + status) else ""
 
+    @property
+    def watchdog_s(self) -> float:
+        """How soon the watchdog expects a sign of life from this process, in seconds; infinity if it expects none."""
+        mine = str(os.getpid())
+        time_us = os.environ.get("WATCHDOG_USEC", "")
+        if not time_us.isdecimal() or int(time_us) == 0 or os.environ.get("WATCHDOG_PID", mine) != mine:
+            return float("inf")
+        return int(time_us) / 1e6
+
     def alive(self) -> None:
         """Feed the watchdog, if it expects a sign of life from this process."""
-        mine = str(os.getpid())
-        if os.environ.get("WATCHDOG_USEC", "0") != "0" and os.environ.get("WATCHDOG_PID", mine) == mine:
+        if self.watchdog_s < float("inf"):
             self._send("WATCHDOG=1")
 
     def problems(self) -> list[str]:

@@ -24,6 +24,11 @@ class TrialWatch:
         self.bans = BansOnTrial(keeper, known.good_reason)
         """The listener that watches bans."""
 
+    @property
+    def is_running(self) -> bool:
+        """Whether a trial waits for its end."""
+        return self._keeper.trial is not None
+
     def attach(self, pipeline: Pipeline) -> None:
         """Take the pipeline, which knows the listener by now."""
         self._pipeline = pipeline

@@ -44,6 +44,11 @@ class Bursts:
         self._omitted += 1
         return False
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether any waits."""
+        return self._names > 0
+
     def add(self, level: int, words: str, kind: Kind, member: Member) -> None:
         """Have one wait; `has_room` was asked before."""
         self._waiting.setdefault((level, words, kind), deque()).append(member)

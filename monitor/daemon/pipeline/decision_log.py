@@ -95,6 +95,11 @@ class DecisionLog(Listener):
             elif self._bursts.has_room(is_bulk=ban.origin.is_bulk):
                 self._bursts.add(level, f"{ban.title} {text}", kind_of_end(one), member)
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether something has no line yet."""
+        return self._bursts.is_waiting
+
     def tick(self, now_s: float) -> None:
         """Begin the next second, and name some of what had no line in earlier ones."""
         self._limiter.refill()

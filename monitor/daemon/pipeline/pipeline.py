@@ -46,6 +46,8 @@ from monitor.recording.inputs import (
 )
 from monitor.settings.schema import Settings
 
+_FEW_FLOWS = 16
+"""Of more nobody asks whether their sources are allowed."""
 _TURN_S = 60.0
 """How long a detector's busiest source is reported at least; at most twice as long."""
 
@@ -61,7 +63,7 @@ class Pipeline(Stages):
         self.now_s = 0.0
         """The time of what it was told last."""
         self.inputs_total = 0
-        """What it was told that a tick may have to follow: not the time, nor that connections ended."""
+        """What it was told that a tick may have to follow: not the time, nor that connections ended or were allowed."""
         self.enforcers.leader.on_lost = self._lose
 
     def record(self, recorder: Recorder | None, node: str, version: str, now_s: float) -> None:
@@ -98,7 +100,7 @@ class Pipeline(Stages):
         """Take a batch of events of one type all the way; return what was decided."""
         if not events:
             return []
-        self.inputs_total += not all(type(one) is FlowBatch and one.only_ends for one in events)
+        self.inputs_total += any(map(self._calls_for_ticks, events))
         self._begin(now_s)
         try:
             return self._process(events, now_s)
@@ -122,6 +124,29 @@ class Pipeline(Stages):
             "turning the busiest sources": self._turn,
             "recording the tick": self._ticked,
         }
+
+    @property
+    def next_end_s(self) -> float:
+        """No ban ends before this time."""
+        return self.ledger.next_end_s
+
+    def is_waiting(self, now_s: float) -> bool:
+        """Return whether a tick has something to do: packets or bans that wait, new services, bans that end."""
+        evidence = self.evidence
+        is_waiting = evidence.logged.is_waiting or evidence.services.has_new or len(self.refused) > 0
+        return is_waiting or self.next_end_s <= now_s
+
+    def _calls_for_ticks(self, event: Event) -> bool:
+        """Return whether a tick may have to follow an event: not connections that only end, or of allowed sources."""
+        if type(event) is not FlowBatch:
+            return True
+        if event.only_ends:
+            return False
+        opened, completed = event.opened, event.completed
+        is_more = event.has_gap or event.late or event.listed or event.incomplete
+        if is_more or event.attempts > len(opened) or event.completions > len(completed) or len(opened) > _FEW_FLOWS:
+            return True
+        return not all(self.guard.shields(one.source) for one in (*opened, *completed))
 
     def _repair(self, now_s: float) -> None:
         self._begin(now_s)

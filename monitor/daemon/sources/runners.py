@@ -14,6 +14,7 @@ from monitor.model.events import Event
 from monitor.model.flows import Flow
 from monitor.model.pods import Pods
 from monitor.model.problems import Problem, of_kind
+from monitor.native import Watched
 from monitor.settings.schema import Settings
 from monitor.sources import metrics
 from monitor.sources.conntrack.runner import ConntrackRunner
@@ -75,6 +76,20 @@ class Sources:
         """Return whether any source has something that wakes nobody; every one is asked, since they compare."""
         news = [one.has_news() for one in self._runners]
         return any(news)
+
+    def watched(self) -> list[Watched] | None:
+        """Return what wakes nobody and is to be looked at while nothing happens; None if a source needs ticks."""
+        found: list[Watched] = []
+        for one in self._runners:
+            if (watched := one.watched()) is None:
+                return None
+            found += watched
+        return found
+
+    def unhurried(self) -> set[int]:
+        """Return the descriptors of sources whose events are not judged by what ticks find."""
+        found = (one.unhurried for one in self._runners if isinstance(one, SourceRunner))
+        return {descriptor for descriptor in found if descriptor is not None}
 
     def tick_parts(self) -> dict[str, Callable[[], object]]:
         """Return what each source does each second, by name: retry what failed, save cursors, check for losses."""

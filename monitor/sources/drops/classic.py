@@ -83,6 +83,10 @@ class ClassicDropCounters:
         """Return False: there is nothing to poll."""
         return False
 
+    def watched(self) -> list[tuple[int, bytes]] | None:
+        """Return nothing to look at."""
+        return []
+
     def poll(self, _now_s: float) -> Iterator[Dropped]:
         """Yield nothing: the sources of the packets are not known."""
         return iter(())

@@ -165,6 +165,10 @@ class DropCounters:
         """Return whether `poll` may find something; it takes a single look at a map."""
         return self._frequent.has_news()
 
+    def watched(self) -> list[tuple[int, bytes]] | None:
+        """Return what to look at while nothing happens; None if polls are due."""
+        return self._frequent.watched()
+
     def poll(self, now_s: float) -> Iterator[Dropped]:
         """Yield what each source that drops often lost since the last poll, and which ports sources probed.
 

@@ -84,6 +84,11 @@ class TailFile:
         status = self._status()
         return status is not None and status.st_size != self._scanned
 
+    @property
+    def known_length(self) -> tuple[int, int]:
+        """Its descriptor, and how long it was when it was read last."""
+        return self.descriptor, self._scanned
+
     def cursor(self) -> str:
         """Return the cursor to save."""
         return encode_cursor(self.identity, self.offset, self.before)

@@ -143,6 +143,10 @@ class Tail:
         self._measure()
         return blocks
 
+    def watched(self) -> list[tuple[int, int]] | None:
+        """Return the descriptors of all open files and their lengths; None if there is something to read."""
+        return [file.known_length for file in self._files.open.values()] if self.is_drained else None
+
     def tick(self, now_s: float | None = None) -> bool:
         """Check what inotify does not report, and close what is done; return whether `read` should be called.
 

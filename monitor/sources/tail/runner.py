@@ -66,6 +66,11 @@ class FilesRunner(LogRunner[Tail, FilesSettings]):
             self._opening = opening
             self._renew()
 
+    def watched(self) -> Sequence[tuple[int, int]] | None:
+        """Return the open files and their lengths: network file systems do not report what others write."""
+        watched = super().watched()
+        return self._source.watched() if self._source and watched is not None else watched
+
     def problems(self) -> list[str]:
         """Say what is wrong."""
         return [*super().problems(), *(self._source.problems if self._source else ())]

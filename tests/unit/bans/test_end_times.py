@@ -16,12 +16,14 @@ def test_each_key_is_due_once_at_its_latest_time(entries: list[tuple[bytes, floa
         for key, end_s in entries[number::2]:
             latest[key] = end_s
             ends.add(key, end_s)
+        assert ends.next_s <= min(latest.values(), default=float("inf"))
         due = {key for key, end_s in latest.items() if end_s <= now_s}
         popped = []
         for key in ends.pop_due(now_s, latest.get):
             popped.append(key)
             del latest[key]
         assert sorted(popped) == sorted(due)
+        assert ends.next_s > now_s
     ends.clear()
     assert ends.count == 0
     assert not list(ends.pop_due(1e9, latest.get))

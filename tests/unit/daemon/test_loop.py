@@ -1,13 +1,20 @@
-"""The loop outlives errors of epoll_wait that pass, and ends on one that does not."""
+"""The loop outlives errors of epoll_wait that pass, ends on one that does not, and rests while nothing happens."""
 
 import asyncio
+import contextlib
 import os
+import select
 import selectors
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from monitor.daemon.life import loop
-from monitor.daemon.life.loop import SteadySelector
+from monitor.daemon.life.loop import SteadyLoop, SteadySelector
+from monitor.native import Watched
+from tests.support.native import extension
 
 
 class _Faulty:
@@ -61,3 +68,106 @@ def test_an_error_that_stays_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(OSError, match="memory"):
         selector.select(0)
     selector.close()
+
+
+class _Sleeper:
+    """Notes what ends a rest, and what it hears of meanwhile."""
+
+    def __init__(self, watched: list[Watched], unhurried: set[int]) -> None:
+        self.watched: Sequence[Watched] = watched
+        self.unhurried: Collection[int] = unhurried
+        self.happened: list[str] = []
+        self.over = asyncio.Event()
+
+    def woken(self) -> None:
+        self.happened.append("woken")
+        self.over.set()
+
+    def touched(self) -> None:
+        self.happened.append("touched")
+
+
+def _rest(watched: list[Watched], seconds: float, *, is_hurried: bool | None = None) -> list[str]:
+    """Rest on a steady loop for at most so long; return what happened, in order, also with an event if there is one."""
+    read_end, write_end = os.pipe()
+    happened: list[str] = []
+
+    async def main() -> None:
+        nonlocal happened
+        running = asyncio.get_running_loop()
+        assert isinstance(running, SteadyLoop)
+        sleeper = _Sleeper(watched, set() if is_hurried else {read_end})
+        happened = sleeper.happened
+        running.add_reader(read_end, lambda: happened.append(os.read(read_end, 10).decode()))
+        running.rest(sleeper)
+        timer = running.call_later(seconds, sleeper.over.set)
+        if is_hurried is not None:
+            running.call_later(0.02, os.write, write_end, b"event")
+        await sleeper.over.wait()
+        timer.cancel()
+        happened.append("looked around")
+        while is_hurried and "event" not in happened:
+            await asyncio.sleep(0.001)
+        running.remove_reader(read_end)
+
+    loop.run(main())
+    os.close(read_end)
+    os.close(write_end)
+    return happened
+
+
+@pytest.mark.parametrize("is_native", [True, False])
+def test_who_rests_looks_around_before_what_woke_it_is_handled(
+    is_native: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The event stays in the kernel meanwhile, and is reported afterwards; timers alone wake nobody."""
+    if not is_native:
+        monkeypatch.setattr(loop, "extension", None)
+    with contextlib.closing(SteadyLoop()) as running:
+        assert running.is_looking == is_native
+    assert _rest([], 5.0, is_hurried=True) == ["woken", "looked around", "event"]
+
+
+def test_unhurried_events_are_handled_at_once() -> None:
+    """The rest goes on."""
+    assert _rest([], 0.2, is_hurried=False) == ["touched", "event", "looked around"]
+
+
+@pytest.mark.parametrize("grows", [True, False])
+def test_what_wakes_nobody_ends_the_rest_within_a_second(
+    grows: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A file that grows without a notification, as on network file systems; one that does not has it go on."""
+    monkeypatch.setattr(loop, "_LOOK_S", 0.05)
+    with (tmp_path / "log").open("wb", buffering=0) as file:
+        if grows:
+            file.write(b"line\n")
+        happened = _rest([(file.fileno(), 0)], 0.2)
+    assert happened == (["woken"] * grows + ["looked around"])
+
+
+def test_a_closed_map_or_file_ends_the_rest() -> None:
+    """What cannot be looked at counts as changed: a tick finds out why."""
+    wait = extension().wait_quietly
+    with contextlib.closing(select.epoll()) as epoll:
+        descriptor = os.dup(epoll.fileno())
+        os.close(descriptor)
+        for known in (0, bytes(16)):
+            assert wait(epoll.fileno(), 5.0, 0.01, [(descriptor, known)])
+        assert not wait(epoll.fileno(), 0.05, 0.01, [])
+
+
+@pytest.mark.parametrize(
+    ("look_s", "watched"),
+    [
+        *((look_s, ()) for look_s in (0.0, -1.0, float("nan"), float("inf"))),
+        *((1.0, [one]) for one in (7, (7,), (7, None), (7, b""), (7, bytes(65)), ("7", 1), (7, 1 << 64))),
+    ],
+)
+def test_the_extension_refuses_what_it_cannot_look_at(look_s: float, watched: Any) -> None:
+    """Whatever it is given, it raises, and reads and writes nothing beyond it."""
+    with pytest.raises((TypeError, ValueError, OverflowError)):
+        extension().wait_quietly(0, 0.01, look_s, watched)

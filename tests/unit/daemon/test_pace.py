@@ -1,29 +1,59 @@
 """How often ticks are done in full."""
 
-from monitor.daemon.life.pace import REST_AFTER_TICKS, REST_TICKS, Pace
+import itertools
+
+import pytest
+
+from monitor.daemon.life.pace import CURRENT_S, REST_AFTER_TICKS, REST_S, Pace
 
 
 def test_news_have_each_tick_done() -> None:
     """While something happens each second is a tick, as without any pace."""
     pace = Pace()
-    assert all(pace.is_due(has_news=True) for _ in range(20))
+    assert all(pace.is_due(second, has_news=True) and not pace.is_resting for second in range(20))
 
 
-def test_a_quiet_daemon_looks_each_third_second() -> None:
-    """Nothing that reports itself to nobody is found later than that, however long it was quiet."""
-    pace = Pace()
-    due = [pace.is_due(has_news=False) for _ in range(100)]
-    assert all(due[:REST_AFTER_TICKS])
-    for start in range(len(due) - REST_TICKS + 1):
-        assert any(due[start : start + REST_TICKS])
-    assert sum(due) <= REST_AFTER_TICKS + len(due) // REST_TICKS
+@pytest.mark.parametrize("rest_s", [REST_S, 3.0, 1.5])
+def test_a_quiet_daemon_looks_now_and_then(rest_s: float) -> None:
+    """Nothing that reports itself to nobody is found later than that, however long it was quiet; asked each second."""
+    pace = Pace(rest_s)
+    due = [second for second in range(200) if pace.is_due(second, has_news=False)]
+    assert due[:REST_AFTER_TICKS] == [*range(REST_AFTER_TICKS)]
+    gaps = [after - before for before, after in itertools.pairwise(due)]
+    assert max(gaps) < rest_s + 1
+    assert min(gaps[REST_AFTER_TICKS:]) >= rest_s
 
 
 def test_news_end_the_rest_at_once() -> None:
-    """The tick in which something was found is done in full, and those after it."""
+    """The tick in which something was found is done in full, and those after it; then it rests."""
     for quiet in range(20):
         pace = Pace()
+        now_s = 0.0
         for _ in range(quiet):
-            pace.is_due(has_news=False)
-        assert pace.is_due(has_news=True)
-        assert all(pace.is_due(has_news=False) for _ in range(REST_AFTER_TICKS))
+            now_s += 1
+            pace.is_due(now_s, has_news=False)
+        assert pace.is_due(now_s + 1, has_news=True)
+        assert not pace.is_resting
+        assert all(pace.is_due(now_s + 2 + tick, has_news=False) for tick in range(REST_AFTER_TICKS))
+        assert pace.is_resting
+
+
+def test_who_is_woken_looks_around_first() -> None:
+    """A tick comes before what ended the rest, unless there was one just now; a second later it is looked again."""
+    pace = Pace()
+    due = [(pace.is_due(second, has_news=False), pace.is_resting) for second in range(5)]
+    assert due[-1] == (False, True)
+    looked = pace.is_due(4 + CURRENT_S, has_news=False, is_woken=True), pace.is_resting
+    assert looked == (True, False)
+    looked = pace.is_due(5 + CURRENT_S, has_news=False), pace.is_resting
+    assert looked == (False, True)
+    looked = pace.is_due(4.5 + CURRENT_S, has_news=False, is_woken=True), pace.is_resting
+    assert looked == (False, False)
+
+
+def test_a_clock_that_was_set_back_ends_the_rest() -> None:
+    """A monotonic clock does not run backwards; if one does, ticks go on."""
+    pace = Pace()
+    for second in range(100, 110):
+        pace.is_due(second, has_news=False)
+    assert pace.is_due(5.0, has_news=False)

@@ -25,6 +25,9 @@ class FakeProgram:
     def has_news(self) -> bool:
         return False
 
+    def watched(self) -> list[tuple[int, bytes]] | None:
+        return []
+
     def run_statistics(self) -> tuple[int, int]:
         return 0, 0
 

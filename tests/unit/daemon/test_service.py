@@ -3,12 +3,13 @@
 import asyncio
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from unittest.mock import MagicMock
 
 import pytest
 
-from monitor.daemon.life import service as service_module
+from monitor.daemon.life import rest
 from monitor.daemon.life.service import Service
 from monitor.model.alerts import Strength
 from monitor.model.events import AuthFailure, Event
@@ -78,16 +79,18 @@ def test_logged_packets_are_checked_on_a_quiet_node(tmp_path: Path, monkeypatch:
 
 def test_a_long_tick_leaves_time_to_read(monkeypatch: pytest.MonkeyPatch) -> None:
     """The next one begins a second after its end, not after its beginning; its inputs are news then."""
-    monkeypatch.setattr(service_module, "_TICK_S", 0.1)
+    monkeypatch.setattr(rest, "TICK_S", 0.1)
     begun: list[float] = []
     ended: list[float] = []
     known: list[int] = []
 
     async def run() -> None:
         service = MagicMock()
-        service._loop, service._wake = asyncio.get_running_loop(), asyncio.Event()
+        service._loop = asyncio.get_running_loop()
+        service._rest, service._pace.is_resting = rest.Rest(service._loop), False
         service._is_stopping = service._is_reload_due = False
         service.pipeline.inputs_total = 0
+        service._look, service._pause = partial(Service._look, service), partial(Service._pause, service)
 
         def tick(_: object) -> None:
             begun.append(time.monotonic())
@@ -97,7 +100,7 @@ def test_a_long_tick_leaves_time_to_read(monkeypatch: pytest.MonkeyPatch) -> Non
             ended.append(time.monotonic())
             service._is_stopping = len(ended) == 3
             if service._is_stopping:
-                service._loop.call_soon(service._wake.set)
+                service._loop.call_soon(service._rest.wake)
 
         service._supervisor.run = tick
         await Service.run(service)
@@ -105,3 +108,28 @@ def test_a_long_tick_leaves_time_to_read(monkeypatch: pytest.MonkeyPatch) -> Non
     asyncio.run(run())
     assert all(later - earlier >= 0.09 for earlier, later in zip(ended, begun[1:], strict=False))
     assert known == [0, 1, 2]
+
+
+def test_connections_of_allowed_sources_call_for_no_ticks(tmp_path: Path) -> None:
+    """Of the node itself and of who monitors it; one of a stranger does, and so does whatever is more than that."""
+    path = write(tmp_path, f"state: {{directory: {tmp_path}}}\nbans: {{allowlist: [{CLIENT}]}}\n")
+
+    async def run() -> None:
+        service = Service(path, load(path))
+        pipeline = service.pipeline
+        allowed, stranger = flow(FlowOpened, CLIENT), flow(FlowOpened, "203.0.113.77")
+        quiet = FlowBatch(1000.0, attempts=1, completions=1, opened=[allowed], completed=[allowed])
+        for batch, calls in (
+            (quiet, False),
+            (FlowBatch(1000.0, attempts=2, opened=[allowed]), True),
+            (FlowBatch(1000.0, opened=[allowed, stranger]), True),
+            (FlowBatch(1000.0, completed=[stranger]), True),
+            (FlowBatch(1000.0, opened=[allowed], has_gap=True), True),
+            (FlowBatch(1000.0, opened=[allowed] * 17), True),
+        ):
+            before = pipeline.inputs_total
+            pipeline.process([batch], 1000.0)
+            assert (pipeline.inputs_total > before) == calls, batch
+        await service.close()
+
+    asyncio.run(run())

@@ -4,6 +4,7 @@ import asyncio
 import os
 import resource
 import socket
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -11,13 +12,16 @@ from pathlib import Path
 import pytest
 
 from monitor.daemon.catalogue import BY_NAME
+from monitor.daemon.life import loop
 from monitor.daemon.life.descriptors import Descriptors, raise_limit
+from monitor.daemon.life.rest import Rest
 from monitor.daemon.life.service import Service
 from monitor.daemon.life.supervisor import Supervisor
 from monitor.daemon.life.systemd import ServiceManager
 from monitor.daemon.life.upkeep import Upkeep
 from monitor.model.flows import FlowBatch
 from monitor.settings.load import load
+from tests.support.native import extension
 from tests.unit.config.support import write
 
 
@@ -209,6 +213,16 @@ def test_news_are_what_happens_or_is_wrong(tmp_path: Path, monkeypatch: pytest.M
             service.pipeline.process([batch], batch.time_s)
             assert service._has_news()
             service._inputs_known = service.pipeline.inputs_total
+        for waiting in (service._decision_log, service._trial, service._elsewhere):
+            name = "is_waiting" if hasattr(waiting, "is_waiting") else "has_news"
+            name = "is_running" if hasattr(waiting, "is_running") else name
+            with monkeypatch.context() as changed:
+                changed.setattr(type(waiting), name, True)
+                assert service._has_news()
+        service._scrapers.has_news = True
+        assert service._has_news()
+        service._scrapers.tick()
+        assert not service._has_news()
         service._problems.changes(["something is wrong"])
         assert service._has_news()
         service._problems.changes([])
@@ -220,3 +234,37 @@ def test_news_are_what_happens_or_is_wrong(tmp_path: Path, monkeypatch: pytest.M
         await service.close()
 
     asyncio.run(run())
+
+
+def test_a_rest_is_no_longer_than_something_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten seconds; to the next end of a ban, a third of the watchdog's time; none where a source needs ticks."""
+    path = write(tmp_path, f"state: {{directory: {tmp_path}}}\ndetectors: {{port_scan: {{mode: observe}}}}\n")
+    pauses: list[float] = []
+    extension()
+
+    async def awake(_: Rest) -> None:
+        pauses.append(0.0)
+
+    async def at_rest(_: Rest, seconds: float, *_more: object) -> None:
+        pauses.append(seconds)
+
+    async def pauses_of(service: Service) -> None:
+        service._inputs_known = service.pipeline.inputs_total
+        service._pace.is_due(0.0, has_news=False)
+        for ledger_end_s in (float("inf"), time.time() + 0.5):
+            monkeypatch.setattr(type(service.pipeline), "next_end_s", ledger_end_s)
+            await service._pause()
+        monkeypatch.setattr(service._sources, "watched", lambda: None)
+        await service._pause()
+        await service.close()
+
+    async def run() -> None:
+        for time_us in (30_000_000, 900_000):
+            with monkeypatch.context() as changed:
+                changed.setenv("WATCHDOG_USEC", str(time_us))
+                await pauses_of(Service(path, load(path)))
+
+    monkeypatch.setattr(Rest, "stay_awake", awake)
+    monkeypatch.setattr(Rest, "rest", at_rest)
+    loop.run(run())
+    assert [round(pause, 1) for pause in pauses] == [10.0, 0.5, 0.0, 0.3, 0.3, 0.0]

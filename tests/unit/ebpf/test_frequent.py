@@ -16,6 +16,8 @@ class _Map(dict[bytes, bytes]):
 
         max_entries = 8
 
+    descriptor = 7
+
     def items(self) -> Iterator[tuple[bytes, bytes]]:  # type: ignore[override]
         """Yield what is in it."""
         return iter(list(super().items()))
@@ -53,6 +55,29 @@ def test_quiet_means_that_nothing_can_be_found() -> None:
         assert kernel.frequent.has_news()
         kernel.poll()
     assert not kernel.frequent.has_news()
+
+
+def test_what_is_watched_is_the_window_as_it_was_polled() -> None:
+    """As long as a poll is due there is nothing to watch; then any packet of a new source changes what is watched."""
+    kernel = _Kernel()
+    assert kernel.frequent.watched() is None  # nobody looked yet
+    for second in range(3):
+        kernel.frequent.has_news()
+        kernel.poll(second)
+    watched = kernel.frequent.watched()
+    assert watched == [(7, kernel.window[bytes(4)])]
+    kernel.packet(b"rare", is_exact=False)
+    assert watched != [(7, kernel.window[bytes(4)])]
+    assert kernel.frequent.has_news()
+    assert kernel.frequent.watched() is None
+    kernel.poll(20.0)  # a new window
+    assert kernel.frequent.watched() is None
+    assert kernel.frequent.has_news()
+    kernel.poll(21.0)
+    assert kernel.frequent.watched() == [(7, kernel.window[bytes(4)])]
+    kernel.packet(b"busy", is_exact=True)
+    kernel.poll(22.0)
+    assert kernel.frequent.watched() is None
 
 
 def test_a_source_that_is_counted_exactly_is_news() -> None:

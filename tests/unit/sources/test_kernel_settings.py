@@ -73,7 +73,7 @@ def test_logs_of_other_namespaces_need_a_sysctl_of_the_first() -> None:
 
 
 def test_changes_are_followed(tmp_path: Path) -> None:
-    """Every three seconds; problems, notices and samples are of the values as read last. Odd content is a value too."""
+    """Every two seconds; problems, notices and samples are of the values as read last. Odd content is a value too."""
     clock_s = 0.0
     write(tmp_path, _GOOD)
     watch = SysctlWatch(lambda: _ALL, tmp_path, lambda: clock_s)

@@ -17,6 +17,12 @@ def _is_regular(*times: float) -> bool:
     return list(known.regular()) == [_PEER]
 
 
+def test_only_the_request_that_shows_a_monitor_is_news() -> None:
+    """Those before and after it change nothing about who is to be protected."""
+    known = Scrapers()
+    assert [known.note(_PEER, 15.0 * turn) for turn in range(5)] == [False, False, True, False, False]
+
+
 @pytest.mark.parametrize("interval_s", [1.0, 15.0, 60.0, 300.0])
 def test_three_scrapes_at_even_intervals_are_a_monitor(interval_s: float) -> None:
     """With the jitter of a busy server; two are not."""

@@ -1,0 +1,26 @@
+"""A daemon that rests, on a real kernel: whoever asks it hears what is wrong at that moment."""
+
+import time
+from pathlib import Path
+
+from monitor.daemon.life.pace import CURRENT_S
+from tests.support.daemon import Daemon
+from tests.support.lab import Lab
+
+_EVENTS = "net.netfilter.nf_conntrack_events"
+
+
+def test_who_asks_a_resting_daemon_hears_what_is_wrong_now(tmp_path: Path) -> None:
+    """A sysctl that hides evidence wakes nobody; the first `status` after it says so, and that it is over."""
+    with Lab("node", label="rest") as lab:
+        daemon = Daemon(lab["node"], tmp_path, "detectors: {port_scan: {}}\n")
+        daemon.start()
+        try:
+            time.sleep(4)  # it rests
+            for value in (0, 1) * 2:
+                lab["node"].run("sysctl", "-qw", f"{_EVENTS}={value}")
+                time.sleep(CURRENT_S + 0.1)
+                problems = daemon.run("status").stdout.partition("PROBLEM")[2]
+                assert (_EVENTS in problems) == (value == 0), problems
+        finally:
+            daemon.stop()
