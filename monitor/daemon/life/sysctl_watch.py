@@ -30,6 +30,9 @@ class SysctlWatch:
         self._clock = clock
         self._next_s = float("-inf")
         self._values: dict[str, str] = {}
+        self._judged: tuple[dict[str, str], Collection[str]] = {}, ()
+        self._problems: list[str] = []
+        """Those of the values that were judged last."""
         self._told: list[str] = []
         self.tick()
 
@@ -54,7 +57,10 @@ class SysctlWatch:
 
     def problems(self) -> list[str]:
         """Say which values hide evidence."""
-        return kernel_settings.problems(self._values, self._uses())
+        judged = self._values, self._uses()
+        if judged[0] is not self._judged[0] or judged[1] is not self._judged[1]:
+            self._judged, self._problems = judged, kernel_settings.problems(*judged)
+        return self._problems
 
     def notices(self) -> list[str]:
         """Say which values weaken evidence."""
