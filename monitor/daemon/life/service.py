@@ -149,6 +149,7 @@ class Service(Assembly):
             "following the clock": self._follow_clock,
             **{name: partial(part, now_s) for name, part in self.pipeline.tick_parts().items()},
             **self._sources.tick_parts(),
+            "looking around the node": self._surroundings.tick,
             **self._sight.tick_parts(now_s),
             "following those who monitor": self._scrapers.tick,
             **self._elsewhere.tick_parts(now_s),

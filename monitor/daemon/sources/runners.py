@@ -45,6 +45,7 @@ class Sources:
         self._scan = LogScan(filters, settings.detectors.confirm_timeout_s, settings.state.directory)
         context = RunnerContext(process, saver, self._scan, xdp, pods, take_running)
         self._runners = [row.source.make(row.settings_in(settings), context) for row in SOURCES]
+        self._trackers = [one for one in self._runners if isinstance(one, ConntrackRunner)]
 
     def open(self) -> None:
         """Open every source after its saved cursor; PermanentError where the kernel log cannot be read."""
@@ -112,7 +113,7 @@ class Sources:
     @property
     def tracked_share(self) -> float:
         """How full the kernel's table of connections is, from 0 to 1; 0 if that is not known."""
-        return max((one.share for one in self._runners if isinstance(one, ConntrackRunner)), default=0.0)
+        return max((one.share for one in self._trackers), default=0.0)
 
     def poll(self, event: type[Event]) -> None:
         """Read at once what sources of this type of event have."""

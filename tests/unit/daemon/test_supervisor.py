@@ -128,6 +128,25 @@ def test_the_watchdog_is_fed_without_descriptors(tmp_path: Path, monkeypatch: py
     manager.close()
 
 
+def test_another_socket_at_the_same_address_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The address is looked up again where the first socket is gone."""
+    address = tmp_path / "notify"
+    monkeypatch.setenv("NOTIFY_SOCKET", str(address))
+    manager = ServiceManager()
+    for _ in range(2):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+            systemd.bind(str(address))
+            systemd.settimeout(5)
+            for _ in range(2):
+                manager.ready()
+                assert systemd.recv(100) == b"READY=1"
+        assert manager.problems() == []
+        address.unlink()
+    manager.ready()
+    assert "No such file" in manager.problems()[0]
+    manager.close()
+
+
 def test_a_shortage_of_descriptors_is_a_problem() -> None:
     """Before a quarter of the limit is all that is left, and when none is left; not before."""
     lowest = os.dup(0)
