@@ -1,8 +1,8 @@
 """The recorder, as the loop sees it: takes inputs at next to no cost, and has a thread write them.
 
 `take` keeps a reference. The thread gets what came together each second, or earlier when much is waiting; ticks alone
-wait for ten seconds, so that a quiet daemon need not wake it. The queue is bounded: beyond its bound events are lost to
-the recording, never to the detectors, and the recording says how many.
+wait for ten seconds and are written at once then, so that a quiet daemon need not wake it. The queue is bounded: beyond
+its bound events are lost to the recording, never to the detectors, and the recording says how many.
 """
 
 import logging
@@ -32,7 +32,8 @@ _MAX_EVENTS = 65_536
 _MAX_INPUTS = 16_384
 """The most inputs that wait, batches of events among them."""
 _MAX_KNOWN = 4096
-_TICKS_WAIT_S = 10.0
+_TICKS_WAIT_S = 9.5
+"""How long ticks alone wait: a little less than a daemon rests, so that what it is woken for is written then."""
 _STALLED_S = 10.0
 """How long the thread may take before that is a problem."""
 CAUSES = ("queue", "disk", "fault")
@@ -157,7 +158,7 @@ class Recorder:
         now_s = self._clock()
         is_due = now_s >= min(self.written.due_s, self._job_at_s + _TICKS_WAIT_S)
         if is_due or not self._is_quiet or self._known or self.trouble:
-            self._hand_over()
+            self._hand_over(is_flushed=is_due)  # a disk that fails is a problem as soon as ever
 
     def flush(self) -> futures.Future[Written] | None:
         """Have everything written that was taken so far; return the job of the thread, None if there is none.

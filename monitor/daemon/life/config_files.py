@@ -26,7 +26,8 @@ _UNREADABLE = "unreadable"
 _FRESH_S = 2.0
 """A directory that was changed just now may be changed again without another time: those of files are that inexact."""
 _READ_EVERY_S = 60.0
-"""How often all is read, whatever times say."""
+"""How often all is read, whatever times say: an edit right after a reading, or another image of a file system, may
+leave them as they were."""
 _AGAIN_S = 60.0
 """A fault need not be in a file: the system may have lacked something, or a group is made later."""
 _REPAIR = "nodewarden config check"
@@ -82,8 +83,10 @@ class ConfigFiles:
             return
         self._looked_s = now_s
         on_disk = self._on_disk
-        if not (0 <= now_s - self._read_s < _READ_EVERY_S and self._is_untouched()):
+        if not 0 <= now_s - self._read_s < _READ_EVERY_S:
             self._read_s = now_s
+            self._stamps, on_disk = self._read(self._stamps, self._on_disk, is_all=True)
+        elif not self._is_untouched():
             self._stamps, on_disk = self._read(self._stamps, self._on_disk)
         if on_disk != self._on_disk:
             self._on_disk, self._is_examined = on_disk, False
@@ -134,8 +137,13 @@ class ConfigFiles:
         more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
         return ", ".join(names[:_SHOWN]) + more
 
-    def _read(self, stamps: Stamps, digests: Mapping[Path, str]) -> tuple[Stamps, dict[Path, str]]:
-        """Return stamp and digest of each file that is there; one whose stamp is known is not read again."""
+    def _read(
+        self, stamps: Stamps, digests: Mapping[Path, str], *, is_all: bool = False
+    ) -> tuple[Stamps, dict[Path, str]]:
+        """Return stamp and digest of each file that is there; one whose stamp is known is not read again.
+
+        `is_all`: it is, and only if the system lacks something for that it counts as before.
+        """
         new_stamps: Stamps = {}
         found: dict[Path, str] = {}
         directory = self._path.parent / "conf.d"
@@ -148,7 +156,9 @@ class ConfigFiles:
             seen.append((str(path), stamp))
             if stamp is None:
                 continue
-            found[path] = digests[path] if stamps.get(path) == stamp and path in digests else _digest(path)
+            known = digests.get(path, "") if stamps.get(path) == stamp else ""
+            digest = _digest(path) if is_all or not known else known
+            found[path] = known if known and digest.startswith(_UNREADABLE) else digest
             if found[path].startswith(_UNREADABLE):  # it may be readable the next time
                 is_sure = False
             else:

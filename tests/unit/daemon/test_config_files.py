@@ -70,9 +70,9 @@ def test_files_are_read_once_they_were_touched(disk: Disk, monkeypatch: pytest.M
     os.utime(disk.drop_in.parent, (1, 1))
     disk.pass_time(1)
     read.clear()
-    disk.pass_time(5)
-    assert read == []
     disk.pass_time(2)
+    assert read == []
+    disk.pass_time(1)
     assert len(read) == 1
     disk.drop_in.write_text("# edited\n")
     disk.pass_time(1)
@@ -84,6 +84,24 @@ def test_files_are_read_once_they_were_touched(disk: Disk, monkeypatch: pytest.M
     monkeypatch.setattr(config_files, "_names_in", names_in)
     disk.pass_time(1)  # what the system lacked a moment ago
     assert "(gone)" not in disk.files.notices()[0]
+
+
+def test_an_edit_that_no_time_shows_is_named_within_a_minute(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file of the same length whose times, number and mode are as before: those of images are all the same."""
+    monkeypatch.setattr(config_files, "_stamp", lambda path: (1, 1, 1, 1, 1) if Path(path).exists() else None)
+    disk.pass_time(1)
+    disk.drop_in.write_text("log: {level: error}\n")
+    disk.pass_time(6)
+    (notice,) = disk.files.notices()
+    assert str(disk.drop_in) in notice
+
+
+def test_a_shortage_while_all_is_read_again_is_no_edit(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file whose times and mode are as before counts as unchanged where no descriptor is left to read it."""
+    disk.pass_time(1)
+    monkeypatch.setattr(config_files, "_digest", lambda _: f"{config_files._UNREADABLE}: too many open files")
+    disk.pass_time(14)
+    assert (disk.files.problems(), disk.files.notices(), disk.tried) == ([], [], 0)
 
 
 def test_what_only_a_restart_puts_in_force_is_named(disk: Disk) -> None:

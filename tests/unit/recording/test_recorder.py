@@ -1,5 +1,7 @@
 """The recorder takes inputs at once, whatever the thread and the disk do, and says what is missing."""
 
+import errno
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -89,6 +91,36 @@ def test_ticks_alone_have_the_thread_woken_after_ten_seconds(tmp_path: Path) -> 
     assert jobs[4:] == [123.0]
     one.close(5.0)
     assert _read(tmp_path) == told
+
+
+def test_a_disk_that_fails_is_a_problem_of_a_quiet_daemon_as_soon_as_of_a_busy_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ticks alone are written each ten seconds, and that is when a faulty disk shows."""
+    now_s = [100.0]
+    one = Recorder(header, clock=lambda: now_s[0])
+    one.start(tmp_path / "ring", _SETTINGS)
+
+    def pass_seconds(count: int) -> None:
+        for _ in range(count):
+            now_s[0] += 1.0
+            one.take(Ticked(START_S + now_s[0]))
+            one.tick()
+            _settle(one)
+
+    for first in beginning():
+        one.take(first)
+    pass_seconds(11)
+    assert one.total("written_bytes") > 0
+
+    def refuse(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "write", refuse)
+    pass_seconds(10)
+    assert "No space left" in one.trouble
+    monkeypatch.undo()
+    one.close(5.0)
 
 
 def test_a_thread_that_hangs_costs_events_of_the_recording_only(
