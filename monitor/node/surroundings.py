@@ -25,7 +25,7 @@ from monitor.node.directory import Directory
 from monitor.node.kubernetes import read_kubernetes, watched_for_kubernetes
 from monitor.node.names import Names
 from monitor.node.sessions import LOGIND_SESSIONS, UTMP, read_sessions
-from monitor.node.sysctls import decoded, read_sysctls, sysctl_files
+from monitor.node.sysctls import decoded, sysctl_files
 from monitor.node.sysctls import notices as sysctl_notices
 
 _log = logging.getLogger(__name__)
@@ -102,7 +102,7 @@ class Surroundings:
             Watcher("resolvers and sessions", lambda: FileChanges(self._watched()), self._schedule),
         )
         try:
-            self.reading, names, self._unused = self._read()
+            self.reading, names, self._unused = self._read(self._current_sysctls())
         except BaseException:
             self.close()
             raise
@@ -155,14 +155,18 @@ class Surroundings:
             return
         self._poll_at_s = now_s + _POLL_S
         self.names.tick()
-        texts = self._sysctls.read()
-        if texts is not self._polled[0]:
-            self._polled = texts, decoded(texts)
-        if self._polled[1] != self.reading.sysctls:
+        if self._current_sysctls() != self.reading.sysctls:
             self._schedule()
         elif now_s >= self._routes_at_s and (self._polling is None or self._polling.done()):
             self._routes_at_s = now_s + _ROUTES_S
             self._polling = self._loop.create_task(self._compare_routes())
+
+    def _current_sysctls(self) -> Sysctls:
+        """Return the values now. Files that are open need no descriptor, and no mount hides what the kernel does."""
+        texts = self._sysctls.read()
+        if texts is not self._polled[0]:
+            self._polled = texts, decoded(texts)
+        return self._polled[1]
 
     async def _compare_routes(self) -> None:
         """Schedule a reading if the networks around the node are others than those of the last one."""
@@ -187,7 +191,7 @@ class Surroundings:
             self._is_stale = False
             started_s = time.monotonic()
             try:
-                self._take(await asyncio.to_thread(self._read))
+                self._take(await asyncio.to_thread(self._read, self._current_sysctls()))
             except SYSTEM_FAULTS as error:
                 self._failed(error)
                 continue
@@ -221,11 +225,10 @@ class Surroundings:
             if notice not in before:
                 _log.warning("%s", notice)
 
-    def _read(self) -> _Found:
-        """Read everything; runs in a thread and must not touch the daemon's state."""
+    def _read(self, sysctls: Sysctls) -> _Found:
+        """Read everything else; runs in a thread and must not touch the daemon's state."""
         entries, networks, notices = read_node(self._resolvers)
         names: dict[str, str] = {}
-        sysctls = read_sysctls(self._root)
         notices += sysctl_notices(sysctls)
         if self._sessions:
             administrators = Administrators(self._admin_groups, self._directory)

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -276,6 +277,24 @@ def test_sysctls_and_routes_of_daemons_are_polled(node: Host, tmp_path: Path, mo
         wait_for(lambda: followed.surroundings.reading.sysctls.local_ports == (1024, 65_535), "the port range")
         node.run("ip", "route", "add", "192.0.2.0/24", "dev", "inside", "protocol", "bird")
         wait_for(lambda: behind(followed.surroundings.reading) == {"192.0.2.0/24"}, "the route")
+
+
+def test_what_hides_a_sysctl_is_not_taken_for_it(node: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another file over that of the kernel, as a mount puts there, changes nothing, and is not read again and again."""
+    monkeypatch.setattr(surroundings, "_POLL_S", 0.05)
+    (tmp_path / "etc").mkdir()
+    readings = []
+    real = Surroundings._read
+    monkeypatch.setattr(Surroundings, "_read", lambda *of: (readings.append(1), real(*of))[1])
+    with Followed(node, tmp_path) as followed:
+        hidden = tmp_path / "hidden"
+        hidden.write_text("1024\t2000\n")
+        hidden.rename(tmp_path / "proc/sys/net/ipv4/ip_local_port_range")
+        (tmp_path / "etc" / "resolv.conf").write_text("nameserver 192.0.2.53\n")
+        followed.becomes(lambda found: "192.0.2.53" in found, "the resolver")
+        time.sleep(1.5)
+        assert followed.surroundings.reading.sysctls.local_ports == (32_768, 60_999)
+        assert len(readings) <= 4
 
 
 def test_the_port_range_is_that_of_the_network_namespace(node: Host) -> None:
