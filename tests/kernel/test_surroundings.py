@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from monitor.model.errors import TemporaryError
+from monitor.model.sysctls import Sysctls
 from monitor.node import surroundings
 from monitor.node.addresses import Node, read_node
 from monitor.node.changes import NodeChanges
@@ -283,9 +284,14 @@ def test_what_hides_a_sysctl_is_not_taken_for_it(node: Host, tmp_path: Path, mon
     """Another file over that of the kernel, as a mount puts there, changes nothing, and is not read again and again."""
     monkeypatch.setattr(surroundings, "_POLL_S", 0.05)
     (tmp_path / "etc").mkdir()
-    readings = []
+    readings: list[Sysctls] = []
     real = Surroundings._read
-    monkeypatch.setattr(Surroundings, "_read", lambda *of: (readings.append(1), real(*of))[1])
+
+    def read(self: Surroundings, sysctls: Sysctls) -> surroundings._Found:
+        readings.append(sysctls)
+        return real(self, sysctls)
+
+    monkeypatch.setattr(Surroundings, "_read", read)
     with Followed(node, tmp_path) as followed:
         hidden = tmp_path / "hidden"
         hidden.write_text("1024\t2000\n")
