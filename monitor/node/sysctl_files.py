@@ -19,6 +19,8 @@ class SysctlFiles:
         Those of `seldom` either are there or do not come while the kernel runs.
         """
         self._seldom = seldom
+        self._absent: set[str] = set()
+        """Names that were not there when they were looked for last."""
         self._readings = 0
         self._paths = {name: str(root / _DIRECTORY / name) for name in names}
         self._opened: dict[str, int] = {}
@@ -41,12 +43,15 @@ class SysctlFiles:
         for _ in range(2):  # the file may be that of a module that was unloaded
             try:
                 if name not in self._opened:
-                    if name in self._seldom and self._readings % _SELDOM != 1:
+                    if name in self._absent and name in self._seldom and self._readings % _SELDOM != 1:
                         return b""
+                    self._absent.discard(name)
                     self._opened[name] = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
                 return os.pread(self._opened[name], _MAX_BYTES, 0)
-            except OSError:
+            except OSError as error:
                 if name not in self._opened:
+                    if isinstance(error, FileNotFoundError):  # and no lack of descriptors
+                        self._absent.add(name)
                     return b""
                 os.close(self._opened.pop(name))
         return b""

@@ -52,3 +52,20 @@ def test_what_seldom_comes_is_seldom_looked_for(tmp_path: Path) -> None:
     (directory / "two").write_text("2")
     assert files.read()["net/two"] == b"2"
     files.close()
+
+
+def test_a_shortage_is_no_absence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What could not be opened for lack of a descriptor is looked for the next time, however seldom it comes."""
+    directory = tmp_path / "proc/sys/net"
+    directory.mkdir(parents=True)
+    (directory / "one").write_text("1")
+    files = SysctlFiles(tmp_path, ("net/one",), seldom=("net/one",))
+
+    def no_descriptor(*_: object) -> int:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", no_descriptor)
+        assert files.read() == {}
+    assert files.read() == {"net/one": b"1"}
+    files.close()
