@@ -35,13 +35,14 @@ class SteadySelector(selectors.EpollSelector):
         self._clock = clock
         self._pause = pause
         self._failing_since_s: float | None = None
-        self._watched: Sequence[Watched] = ()
+        self._watched: Callable[[], Sequence[Watched] | None] = tuple
         self._woken: Callable[[], None] | None = None
 
-    def rest(self, watched: Sequence[Watched], woken: Callable[[], None] | None) -> None:
+    def rest(self, watched: Callable[[], Sequence[Watched] | None], woken: Callable[[], None] | None) -> None:
         """Rest until something happens: then `woken` is called once, and what happened is reported after that.
 
-        None ends the rest.
+        `watched` is asked before each wait, since timers and what was already on its way run during a rest: they may
+        close what was watched, or leave something to do, which None says. None as `woken` ends the rest.
         """
         self._watched, self._woken = watched, woken
 
@@ -49,15 +50,26 @@ class SteadySelector(selectors.EpollSelector):
         """Wait for descriptors; OSError only after 20 seconds of errors."""
         if self._woken is None:
             return self._ready(timeout)
-        has_changed = False
-        if extension and timeout is not None and timeout > 0:
-            has_changed = extension.wait_quietly(self.fileno(), timeout, _LOOK_S, self._watched)
-            timeout = 0
-        if not self._ready(timeout) and not has_changed:
+        if not self._is_over(timeout):
             return []
         woken, self._woken = self._woken, None
         woken()
         return []  # a descriptor that is ready stays so
+
+    def _is_over(self, timeout: float | None) -> bool:
+        """Wait while nothing happens; return whether something did, or is to be done."""
+        if timeout is not None and timeout <= 0:
+            return bool(self._ready(timeout))
+        if (watched := self._watched()) is None:
+            return True
+        if extension is None or timeout is None:
+            return bool(self._ready(timeout))
+        try:
+            has_changed: bool = extension.wait_quietly(self.fileno(), timeout, _LOOK_S, watched)
+        except (MemoryError, TypeError, ValueError, OverflowError) as error:
+            _log.error("what wakes nobody cannot be looked at: %r", error)
+            return True
+        return has_changed or bool(self._ready(0))
 
     def _ready(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         try:
@@ -87,13 +99,16 @@ class SteadyLoop(asyncio.SelectorEventLoop):
         self.is_looking = extension is not None
         """Whether it looks at what is watched while it rests; without the native extension others have to."""
 
-    def rest(self, watched: Sequence[Watched], woken: Callable[[], None]) -> None:
-        """Rest from now on until something happens, and call `woken` then, before it is handled."""
+    def rest(self, watched: Callable[[], Sequence[Watched] | None], woken: Callable[[], None]) -> None:
+        """Rest from now on until something happens, and call `woken` then, before it is handled.
+
+        `watched` returns what to look at meanwhile, and None as soon as there is something to do.
+        """
         self._steady.rest(watched, woken)
 
     def stay_awake(self) -> None:
         """Report what happens at once, as long as nobody says otherwise."""
-        self._steady.rest((), None)
+        self._steady.rest(tuple, None)
 
 
 def run(main: Coroutine[Any, Any, None]) -> None:

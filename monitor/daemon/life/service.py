@@ -5,7 +5,7 @@ import logging
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from monitor.daemon.selfcheck.doctor import log_check
 from monitor.daemon.trial.keeper import TrialKeeper
 from monitor.daemon.trial.resume import resume
 from monitor.model.clock import ClockSteps
+from monitor.native import Watched
 from monitor.settings.load import Loaded
 
 _log = logging.getLogger(__name__)
@@ -42,7 +43,7 @@ class Service(Assembly):
         self._is_stopping = self._is_woken = False
         rest_s = REST_S if isinstance(self._loop, SteadyLoop) and self._loop.is_looking else REST_AWAKE_S
         self._pace = Pace(min(rest_s, self._systemd.watchdog_s / _SIGNS_OF_LIFE))
-        self._inputs_known = 0
+        self._changes_known = 0
         self._is_reload_due = False
 
     async def open(self) -> None:
@@ -115,7 +116,7 @@ class Service(Assembly):
         """Do a tick if it is due."""
         now_s, is_woken, self._is_woken = time.monotonic(), self._is_woken, False
         if self._pace.is_due(now_s, has_news=self._has_news(), is_woken=is_woken):
-            self._inputs_known = self.pipeline.inputs_total  # those of this tick are news for the next one
+            self._changes_known = self._changes_total  # those of this tick are news for the next one
             self._supervisor.run(self._tick_parts())
         else:
             self._supervisor.run({"following the clock": self._follow_clock})
@@ -124,13 +125,20 @@ class Service(Assembly):
         """Return how long to wait for the next tick; have the loop rest if nothing is to be done before."""
         if not isinstance(self._loop, SteadyLoop):
             return _TICK_S
-        is_resting = self._pace.is_resting and not self._found_news()
-        if not is_resting or (watched := self._sources.watched()) is None:
+        if not self._pace.is_resting or self._watched() is None:
             self._loop.stay_awake()
             return _TICK_S
-        self._loop.rest(watched, self._woken)
+        self._loop.rest(self._watched, self._woken)
         left_s = max(0.0, self.pipeline.next_end_s - time.time())
-        return min(self._pace.rest_s, left_s) if self._loop.is_looking else _TICK_S
+        return min(self._pace.left_s(time.monotonic()), left_s) if self._loop.is_looking else _TICK_S
+
+    def _watched(self) -> Sequence[Watched] | None:
+        """Return what the loop is to look at while it rests; None if there is something to do."""
+        try:
+            return None if self._found_news() else self._sources.watched()
+        except Exception as error:  # noqa: BLE001 - for the supervisor: a fault costs a rest
+            self._supervisor.failed("looking for what to watch", error)
+            return None
 
     def _woken(self) -> None:
         """Look around before what ended the rest is handled."""
@@ -141,16 +149,22 @@ class Service(Assembly):
         """Return whether the last tick found something, or is to be followed by another one."""
         is_waiting = self.pipeline.is_waiting(time.time()) or self._scrapers.has_news or self._decision_log.is_waiting
         is_waiting = is_waiting or self._elsewhere.has_news or self._trial.is_running or self._problems.count > 0
-        return is_waiting or self.pipeline.inputs_total != self._inputs_known
+        is_waiting = is_waiting or self._files.has_news or self._saver.has_news or self._supervisor.has_news
+        return is_waiting or self._changes_total != self._changes_known
+
+    @property
+    def _changes_total(self) -> int:
+        """How often the pipeline or the node around it was found changed."""
+        return self.pipeline.inputs_total + self._surroundings.readings_total
 
     def _has_news(self) -> bool:
         """Return whether something happened since the last tick, or is wrong."""
         try:
             has_news = self._sources.has_news()
+            return has_news or self._found_news()
         except Exception as error:  # noqa: BLE001 - for the supervisor: a fault costs a quiet second
             self._supervisor.failed("looking for news", error)
             return True
-        return has_news or self._found_news()
 
     def _tick_parts(self) -> dict[str, Callable[[], object]]:
         """Return what is due in a tick, by name. The last one feeds the watchdog: a stuck loop is restarted."""

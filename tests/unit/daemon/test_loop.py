@@ -85,7 +85,7 @@ def _rests(watched: list[Watched], seconds: float) -> tuple[list[str], float]:
             happened.append("woken")
             woken.set()
 
-        running.rest(watched, note)
+        running.rest(lambda: watched, note)
         if not watched:
             running.call_later(0.02, os.write, write_end, b"event")
         timer = running.call_later(seconds, woken.set)
@@ -127,6 +127,32 @@ def test_what_wakes_nobody_ends_the_rest_within_a_second(
             file.write(b"line\n")
         happened, _ = _rests([(file.fileno(), 0)], 0.2)
     assert happened == (["woken"] * grows + ["looked around"])
+
+
+@pytest.mark.parametrize("is_native", [True, False])
+@pytest.mark.parametrize("watched", [None, [(0, b"")]])
+def test_what_a_timer_leaves_to_do_ends_the_rest(
+    is_native: bool, watched: list[Watched] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Timers wake nobody, but what they did may call for a tick; so does what cannot be looked at, and no loop ends."""
+    if not is_native:
+        monkeypatch.setattr(loop, "extension", None)
+    known: list[Watched] | None = []
+
+    def change() -> None:
+        nonlocal known
+        known = watched
+
+    async def main() -> None:
+        running = asyncio.get_running_loop()
+        assert isinstance(running, SteadyLoop)
+        woken = asyncio.Event()
+        running.rest(lambda: known, woken.set)
+        running.call_later(0.05, change)
+        if is_native or watched is None:
+            await asyncio.wait_for(woken.wait(), 0.5)
+
+    loop.run(main())
 
 
 def test_without_the_native_extension_others_look(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -88,14 +88,14 @@ def test_a_long_tick_leaves_time_to_read(monkeypatch: pytest.MonkeyPatch) -> Non
         service = MagicMock()
         service._loop, service._wake = asyncio.get_running_loop(), asyncio.Event()
         service._is_stopping = service._is_reload_due = False
-        service.pipeline.inputs_total = 0
+        service._changes_total = 0
         service._look, service._pause_s = partial(Service._look, service), partial(Service._pause_s, service)
 
         def tick(_: object) -> None:
             begun.append(time.monotonic())
             time.sleep(0.15)
-            service.pipeline.inputs_total += 1
-            known.append(service._inputs_known)
+            service._changes_total += 1
+            known.append(service._changes_known)
             ended.append(time.monotonic())
             service._is_stopping = len(ended) == 3
             if service._is_stopping:
