@@ -65,7 +65,8 @@ static bool is_any_changed(const struct watched *all, Py_ssize_t count, double o
 	return fabs(clock_offset_s() - offset_s) >= CLOCK_STEP_S;
 }
 
-// Return whether something changed; false: a descriptor is ready, a signal came, or the time is over.
+// Return whether something changed; false: a descriptor is ready, a signal came, or the time is over. It looks at the
+// end of the time as well: somebody whose timers are due more often than it looks would otherwise never see a change.
 static bool wait_quietly(int epoll, double until_s, double look_s, const struct watched *all, Py_ssize_t count)
 {
 	double offset_s = clock_offset_s(), left_s;

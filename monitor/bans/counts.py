@@ -22,6 +22,8 @@ class BanCounts:
         self._counts = [0] * (2 * RANKS * KINDS)
         """By `KINDS * holding + kind`."""
         self._by_name: Counter[tuple[str, Mode, Strength]] = Counter()
+        self.changes = 0
+        """Another number whenever a count may be another one."""
 
     @property
     def in_force(self) -> int:
@@ -64,6 +66,7 @@ class BanCounts:
         return [few + bulk for few, bulk in zip(by_holding[:RANKS], by_holding[RANKS:], strict=True)]
 
     def _add(self, ban: Ban, claims: Claims, count: int = 1) -> None:
+        self.changes += 1
         self._counts[KINDS * holding(ban, claims) + kind_of(ban)] += count
         key = holder_name(ban), ban.mode, ban.strength
         self._by_name[key] = self._by_name.get(key, 0) + count
@@ -77,6 +80,7 @@ class BanCounts:
             self._add(examples[kind], (), count)
 
     def _subtract(self, ban: Ban, claims: Claims) -> None:
+        self.changes += 1
         self._counts[KINDS * holding(ban, claims) + kind_of(ban)] -= 1
         key = holder_name(ban), ban.mode, ban.strength
         self._by_name[key] -= 1

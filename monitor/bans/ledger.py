@@ -18,8 +18,8 @@ from monitor.model.addresses import Network, network_of
 from monitor.model.alerts import Strength
 from monitor.model.bans import MAX_PREFIXES, Ban, ClaimOrigin, Mode, ban_key
 
-_MAX_CANDIDATES = 512
-"""Bans that one search for the weakest finds: a search walks all bans."""
+_LEAST_CANDIDATES, _CANDIDATES_SHARE = 512, 32
+"""Bans that one search for the weakest finds: so many, and one in so many of all, since a search walks all bans."""
 
 Candidate: TypeAlias = tuple[int, float, bytes]
 """Rank, end and key of a ban that may have to yield."""
@@ -280,13 +280,17 @@ class Ledger(Notes, BanCounts):
             for key, ban in self._bans.items()
             if ban.mode is Mode.ENFORCE and (kind is None or kind_of(ban) == kind) and key not in taken
         )
-        return heapq.nsmallest(_MAX_CANDIDATES, ranked)[::-1]
+        return heapq.nsmallest(self._candidates_limit, ranked)[::-1]
+
+    @property
+    def _candidates_limit(self) -> int:
+        return max(_LEAST_CANDIDATES, len(self._bans) // _CANDIDATES_SHARE)
 
     def _offer(self, candidates: list[Candidate] | None, entry: Candidate) -> None:
         """Add a ban to those that were found to be the weakest, if it is one of them."""
         if candidates and entry < candidates[0]:
             bisect.insort(candidates, entry, key=lambda one: (-one[0], -one[1]))
-            del candidates[: max(0, len(candidates) - 2 * _MAX_CANDIDATES)]
+            del candidates[: max(0, len(candidates) - 2 * self._candidates_limit)]
 
     def _enter(self, key: bytes, ban: Ban, claims: Claims = (), now_s: float = 0.0) -> None:
         self._bans[key] = ban

@@ -78,7 +78,11 @@ def _run(target: Target, watch: "_ConfigWatch", loaded: Loaded, stopped: threadi
     settings = loaded.settings
     daemon = target.configured(settings.control.socket)
     directory = notify_directory(settings.state.directory)
-    work = Work(settings.notify, os.uname().nodename, directory, lambda after: daemon.ask(Events(after)))
+
+    def ask(after: int, run: str = "") -> Any:
+        return daemon.ask(Events(after, run=run))
+
+    work = Work(settings.notify, os.uname().nodename, directory, ask)
     try:
         work.start()
     except (OSError, RuntimeError) as error:

@@ -116,7 +116,7 @@ class Report(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="repor
     source: str = ""
 
 
-class Events(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="events"):
+class Events(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, tag="events"):
     """Request a page of the events with a higher number than `after`, oldest first; a reader repeats it to follow them.
 
     The result has `events` (at most MAX_EVENTS_PAGE), `run` (differs after a restart, when numbers start from 1 again),
@@ -127,6 +127,10 @@ class Events(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="event
     after: int = 0
     since_s: float | None = None
     """Only events of this time and later, seconds since the epoch."""
+    run: str = ""
+    """If given: `after` is a number of this run. A daemon that stopped in order left its events to the next one, which
+    first has what came after it there, then its own from the start on. `run` of the result says of which run a page is.
+    """
 
 
 class Top(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="top"):

@@ -76,7 +76,11 @@ class FrequentSources:
     def may_skip(self, now_s: float) -> bool:
         """Return whether `has_news` just said that a poll finds nothing, and it is not time for a new window."""
         is_quiet, self._is_quiet = self._is_quiet, False
-        return is_quiet and now_s < self._window_from_s + _WINDOW_S
+        if is_quiet and now_s >= self._window_from_s + _WINDOW_S:
+            if self._total or self.load:
+                return False
+            self._window_from_s = now_s  # nothing is in it: it may as well start now
+        return is_quiet
 
     def poll(self, now_s: float) -> Iterator[tuple[bytes, tuple[int, ...], bytes]]:
         """Yield for each source with new packets: key, increase since the last poll, and the bytes after its counters.

@@ -21,7 +21,39 @@ _GET_INFO, _GET_INFO_ATTRIBUTES = 15, struct.Struct("=IIQ")  # BPF_OBJ_GET_INFO_
 _INFO_BYTES, _INDEX_AT = 64, 16  # struct bpf_link_info: xdp.ifindex, after three words and padding
 _GET_ADDRESS, _ETHERNET = 0x8927, 1  # SIOCGIFHWADDR, linux/sockios.h; ARPHRD_ETHER, linux/if_arp.h
 _REQUEST = struct.Struct("=16sH22s")  # struct ifreq: name, type of the link address
+_Info = ctypes.c_char * _INFO_BYTES
+_GET_INDEX, _INDEX = 0x8933, struct.Struct("=16si20x")  # SIOCGIFINDEX, linux/sockios.h; struct ifreq: name, index
+_MAX_NAME_BYTES = 15
 _SOMEBODY = frozenset((errno.EBUSY, errno.EEXIST))
+
+
+class InterfaceIndexes:
+    """Looks up interfaces by name, as if_nametoindex(3) does, over a socket that stays open.
+
+    They are those of the network namespace of the thread that asked first.
+    """
+
+    def __init__(self) -> None:
+        """Open nothing yet."""
+        self._asking: socket.socket | None = None
+        self._requests: dict[str, bytes] = {}
+
+    def index_of(self, interface: str) -> int:
+        """Return the index; OSError if there is no interface of this name."""
+        request = self._requests.get(interface)
+        if request is None:
+            name = interface.encode()
+            if not name or len(name) > _MAX_NAME_BYTES:
+                raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
+            request = self._requests[interface] = _INDEX.pack(name, 0)
+        self._asking = self._asking or socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        return int(_INDEX.unpack(fcntl.ioctl(self._asking, _GET_INDEX, request))[1])
+
+    def close(self) -> None:
+        """Close the socket."""
+        asking, self._asking = self._asking, None
+        if asking:
+            asking.close()
 
 
 def attach_xdp(program: int, interface: str, index: int) -> tuple[int, str]:
@@ -62,7 +94,7 @@ def attached_index(link: int) -> int:
     The kernel detaches a program from an interface that is deleted, and so may root (`bpftool link detach`); the
     descriptor stays open. OSError if the kernel does not answer.
     """
-    info = ctypes.create_string_buffer(_INFO_BYTES)
+    info = _Info()
     bpf(_GET_INFO, _GET_INFO_ATTRIBUTES.pack(link, _INFO_BYTES, ctypes.addressof(info)))
     return int.from_bytes(info.raw[_INDEX_AT : _INDEX_AT + 4], sys.byteorder)
 

@@ -1,6 +1,5 @@
 """The XDP program `bpf/xdp_ban.c`, which drops the bans of nftables before the network stack."""
 
-import socket
 import struct
 import subprocess
 import time
@@ -10,7 +9,7 @@ from typing import Protocol
 import msgspec
 
 from monitor.ebpf.frequent import FrequentSources, sketch_constants, sketch_macros
-from monitor.ebpf.links import attach_xdp, attached_index, detach_xdp
+from monitor.ebpf.links import InterfaceIndexes, attach_xdp, attached_index, detach_xdp
 from monitor.ebpf.loader import LoadedProgram, load
 from monitor.ebpf.macros import numbered, protocol_macros
 from monitor.ebpf.maps import Map, PerCpuArray, run_statistics
@@ -112,6 +111,7 @@ class XdpProgram:
             self._maps = {name: Map(*self._loaded.maps[name]) for name in _MAPS}
             self._stops, self._events = (PerCpuArray(*self._loaded.maps[name]) for name in ("xdp_stops", "xdp_events"))
             self._senders = FrequentSources(self._maps["xdp_senders"], self._maps["xdp_sketch_window"], counters=2)
+            self._indexes = InterfaceIndexes()
             self._links: dict[str, tuple[int, int, str]] = {}
             self._allowed: set[Network] = set()
             self.program = self._loaded.functions[PROGRAM]
@@ -123,6 +123,7 @@ class XdpProgram:
         """Detach everywhere and unload."""
         for interface in list(self._links):
             self.detach(interface)
+        self._indexes.close()
         self._loaded.close()
 
     def attach(self, interface: str) -> None:
@@ -131,7 +132,7 @@ class XdpProgram:
         TemporaryError if there is none, or another program is attached to it; PermanentError if it is not possible.
         """
         try:
-            index = socket.if_nametoindex(interface)
+            index = self._indexes.index_of(interface)
         except OSError:
             self.detach(interface)
             raise TemporaryError(f"there is no interface {interface}") from None

@@ -122,6 +122,24 @@ class NetlinkSocket:
             raise TemporaryError("nf_tables did not answer a request; try again")
         return [answers[index] for index in range(len(requests))]
 
+    def ask(self, requests: Sequence[NetlinkRequest]) -> list[NetlinkReply | int]:
+        """Do as `query` does for requests that read one object each, which the kernel answers with one message.
+
+        No acknowledgements are asked for, and reading ends with the last answer: less than half of the system calls.
+        """
+        first = self._reserve(len(requests))
+        self._send(netlink.encode(requests, first))
+        answers: dict[int, NetlinkReply | int] = {}
+        for reply in self._drain():
+            code = netlink.decode_error(reply.body) if reply.type == netlink.NLMSG_ERROR else 0
+            if code in (errno.EPERM, errno.EOPNOTSUPP):
+                raise _error_of(code)
+            if 0 <= reply.sequence - first < len(requests):
+                answers[reply.sequence - first] = code or reply
+                if len(answers) == len(requests):
+                    return [answers[index] for index in range(len(requests))]
+        raise TemporaryError("nf_tables did not answer a request; try again")
+
     def dump(self, request: NetlinkRequest, *, must_be_exact: bool = True) -> Iterator[NetlinkReply]:
         """Read a listing. Errors are raised as TemporaryError with the errno in `__cause__`.
 

@@ -5,26 +5,20 @@ import socket
 import sys
 import threading
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from monitor.metrics.exposition import (
-    OPENMETRICS_TYPE,
-    TEXT_TYPE,
-    Family,
-    Histogram,
-    accepts_gzip,
-    write,
-)
+from monitor.metrics.exposition import END, OPENMETRICS_TYPE, TEXT_TYPE, Histogram, accepts_gzip
 from monitor.metrics.http_connection import Drop
 from monitor.metrics.http_message import HttpAnswer, HttpRequest
 from monitor.metrics.http_server import HttpServer
+from monitor.metrics.kept_page import KeptPage
 from monitor.metrics.metric import Exemplar, Kind, Metric, Sample, Series
 from monitor.metrics.pages import Page, health, live, page_of, stuck
-from monitor.metrics.process import process_families
+from monitor.metrics.process import PROCESS_METRICS, ProcessSamples
 from monitor.model.errors import PermanentError
 from monitor.model.problems import Problem
 
@@ -40,7 +34,7 @@ _BACKLOG = 128
 
 
 class Exporter:
-    """Asks for all samples when it is scraped; only histograms are kept here."""
+    """Asks for all samples when it is scraped; histograms and the last page are kept here."""
 
     def __init__(
         self,
@@ -52,11 +46,12 @@ class Exporter:
     ) -> None:
         """Serve the metrics of `catalogue`.
 
-        All are called from the server's thread: `read` and `examples` at each scrape, `problems` for each page about
-        health (TimeoutError: the daemon does not respond), `monitored` with the address of each client that got
-        metrics, or asked for the health. `examples` are exemplars of counters; only OpenMetrics has them.
+        All are called from the server's thread: `read` at each scrape, `examples` at each in OpenMetrics, `problems`
+        for each page about health (TimeoutError: the daemon does not respond), `monitored` with the address of each
+        client that got metrics, or asked for the health. `examples` are exemplars of counters.
         """
-        self._catalogue = {metric.name: metric for metric in catalogue}
+        self._kept = KeptPage([*(one for one in catalogue if one.kind is not Kind.HISTOGRAM), *PROCESS_METRICS])
+        self._process = ProcessSamples()
         self._read = read
         self._problems = problems
         self._monitored = monitored
@@ -70,27 +65,26 @@ class Exporter:
         """Return why an older web configuration is in force; empty if the one on disk is."""
         return self._gate.trouble if self._gate else ""
 
-    def collect(self) -> Iterator[Family]:
-        """Yield every family; a sample that is not in the catalogue is a KeyError, one of other labels a ValueError."""
-        families = {
-            name: Family.of(metric) for name, metric in self._catalogue.items() if metric.kind is not Kind.HISTOGRAM
-        }
-        samples, examples = self._read(), self._examples()
-        for name, labels, value in samples:
-            metric = self._catalogue[name]
-            if len(labels) != len(metric.labels):
-                raise ValueError(f"{name} has the labels {metric.labels}, got {labels}")
-            example = examples.get((name, labels)) if metric.kind is Kind.COUNTER else None
-            families[name].add(dict(zip(metric.labels, labels, strict=True)), value, example)
-        yield from families.values()
-        yield from process_families()
-        yield from (histogram.family() for histogram in self.histograms.values())
+    def page(self, *, is_openmetrics: bool) -> bytes:
+        """Return every family in one of the notations, with the samples that were read last."""
+        examples = self._examples() if is_openmetrics else {}
+        texts = self._kept.texts(examples, is_openmetrics=is_openmetrics)
+        texts += [one.text(is_openmetrics=is_openmetrics) for one in self.histograms.values()]
+        if is_openmetrics:
+            texts.append(END)
+        return b"".join(texts)
+
+    def read(self) -> None:
+        """Read all samples; one that is not in the catalogue is a KeyError, one of other labels a ValueError."""
+        self._kept.take([*self._read(), *self._process.read()])
 
     def respond(self, requests: Sequence[HttpRequest]) -> list[HttpAnswer]:
         """Answer requests; the samples are collected once for all, and written once for each notation asked for."""
         pages = [page_of(request) for request in requests]
-        snapshot = _Snapshot(self.collect() if Page.METRICS in pages else ())
-        about_health = self._about_health() if {Page.HEALTH, Page.LIVE}.intersection(pages) else {}
+        if Page.METRICS in pages:
+            self.read()
+        snapshot = _Snapshot(self.page)
+        about_health = self._about_health() if Page.HEALTH in pages or Page.LIVE in pages else {}
         answers = []
         for request, page in zip(requests, pages, strict=True):
             match page:
@@ -148,18 +142,19 @@ class Exporter:
 
 
 class _Snapshot:
-    """The samples of one moment, with their texts in each notation that was asked for."""
+    """The page of one moment in each notation that was asked for."""
 
-    def __init__(self, families: Iterable[Family]) -> None:
-        self._families = list(families)
+    def __init__(self, page: Callable[..., bytes]) -> None:
+        self._page = page
         self._answers: dict[tuple[bool, bool], HttpAnswer] = {}
 
     def answer(self, headers: Mapping[str, str]) -> HttpAnswer:
         """Return the samples in the notation that a client asks for: Prometheus text or OpenMetrics, zipped or not."""
         is_openmetrics = _OPENMETRICS in headers.get("accept", "")
-        key = is_openmetrics, accepts_gzip(headers.get("accept-encoding", ""))
+        codings = headers.get("accept-encoding")
+        key = is_openmetrics, codings is not None and accepts_gzip(codings)
         if key not in self._answers:
-            body = write(self._families, is_openmetrics=is_openmetrics)
+            body = self._page(is_openmetrics=is_openmetrics)
             answer_headers = [("Content-Type", OPENMETRICS_TYPE if is_openmetrics else TEXT_TYPE)]
             if key[1]:
                 body = zlib.compress(body, 1, _GZIP)

@@ -8,11 +8,10 @@ that only OpenMetrics has exemplars and an end mark. Names of metrics and labels
 no escaping; texts of labels are escaped.
 """
 
-import functools
 import math
 import re
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from threading import Lock
 
 import msgspec
@@ -21,13 +20,13 @@ from monitor.metrics.metric import Exemplar, Kind, Metric
 
 TEXT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS_TYPE = "application/openmetrics-text; version=1.0.0; charset=utf-8"
+END = b"# EOF\n"
+"""The last line of a page in OpenMetrics."""
 _TOTAL = "_total"
 _ACCEPTS_GZIP = re.compile(r"\s*gzip\s*(;(?!\s*q=0(\.0*)?\s*$).*)?", re.IGNORECASE)
 """A coding of Accept-Encoding; the weight 0 means not acceptable (RFC 9110, section 12.4.2)."""
 _EXPONENT_FROM_DIGITS = 7
 """Go writes floats with an exponent from this number of digits before the point; Prometheus compares `le` as text."""
-_MOST_TEXTS = 4096
-"""Texts that are kept from scrape to scrape: labels of series, and heads of families."""
 _LABEL_ESCAPES = str.maketrans({"\\": r"\\", "\n": r"\n", '"': r"\""})
 _HELP_ESCAPES = str.maketrans({"\\": r"\\", "\n": r"\n"})
 
@@ -70,12 +69,22 @@ class Histogram:
         self._lock = Lock()
         self._counts = [0] * len(self._bounds)
         self._sum = 0.0
+        self._texts: dict[bool, bytes] = {}
+        """By notation, until the next value."""
 
     def observe(self, value: float) -> None:
         """Count a value, in the metric's unit."""
         with self._lock:
+            self._texts = {}
             self._counts[bisect_left(self._bounds, value)] += 1
             self._sum += value
+
+    def text(self, *, is_openmetrics: bool) -> bytes:
+        """Return what was counted up to now as a part of a page."""
+        texts = self._texts
+        if is_openmetrics not in texts:
+            texts[is_openmetrics] = write_families([self.family()], is_openmetrics=is_openmetrics)
+        return texts[is_openmetrics]
 
     def family(self) -> Family:
         """Return what was counted up to now."""
@@ -104,16 +113,25 @@ def number(value: float) -> str:
 
 
 def write(families: Iterable[Family], *, is_openmetrics: bool) -> bytes:
-    """Return all families as a page."""
+    """Return families as a page."""
+    return write_families(families, is_openmetrics=is_openmetrics) + (END if is_openmetrics else b"")
+
+
+def write_families(families: Iterable[Family], *, is_openmetrics: bool) -> bytes:
+    """Return families as a part of a page."""
     lines: list[str] = []
     for family in families:
         lines.append(_head(family.name, family.kind, family.help, is_openmetrics=is_openmetrics))
         lines.extend(_line(family.name, point, is_openmetrics=is_openmetrics) for point in family.points)
-    lines.append("# EOF\n" if is_openmetrics else "")
     return "".join(lines).encode(errors="replace")  # a lone surrogate in a label must not cost the page
 
 
-@functools.lru_cache(_MOST_TEXTS)
+def head(metric: Metric, *, is_openmetrics: bool) -> str:
+    """Return the lines before the samples of a metric."""
+    family = Family.of(metric)
+    return _head(family.name, family.kind, family.help, is_openmetrics=is_openmetrics)
+
+
 def _head(name: str, kind: Kind, text: str, *, is_openmetrics: bool) -> str:
     name = name + _TOTAL if kind is Kind.COUNTER and not is_openmetrics else name
     text = text.translate(_LABEL_ESCAPES if is_openmetrics else _HELP_ESCAPES)
@@ -121,22 +139,22 @@ def _head(name: str, kind: Kind, text: str, *, is_openmetrics: bool) -> str:
 
 
 def _line(name: str, point: Point, *, is_openmetrics: bool) -> str:
-    labels = _labels(tuple(point.labels.items())) if point.labels else ""
-    example = _example(point.exemplar) if is_openmetrics and point.exemplar else ""
-    return f"{name}{point.suffix}{labels} {number(point.value)}{example}\n"
+    labels = f"{{{_pairs(point.labels)}}}" if point.labels else ""
+    return f"{name}{point.suffix}{labels} {number(point.value)}{sample_end(point.exemplar if is_openmetrics else None)}"
 
 
-@functools.lru_cache(_MOST_TEXTS)
-def _labels(labels: tuple[tuple[str, str], ...]) -> str:
-    return f"{{{_pairs(dict(labels))}}}"
+def series_text(name: str, label_names: Sequence[str], labels: Sequence[str]) -> str:
+    """Return what a line says before its value."""
+    return f"{name}{{{_pairs(dict(zip(label_names, labels, strict=True)))}}} " if labels else f"{name} "
 
 
 def _pairs(labels: dict[str, str]) -> str:
     return ",".join([f'{name}="{labels[name].translate(_LABEL_ESCAPES)}"' for name in sorted(labels)])
 
 
-def _example(exemplar: Exemplar) -> str:
-    return f" # {{{_pairs(exemplar.labels)}}} 1.0 {round(exemplar.time_s, 3)}"
+def sample_end(exemplar: Exemplar | None) -> str:
+    """Return what a line says after its value."""
+    return f" # {{{_pairs(exemplar.labels)}}} 1.0 {round(exemplar.time_s, 3)}\n" if exemplar else "\n"
 
 
 def accepts_gzip(header: str) -> bool:

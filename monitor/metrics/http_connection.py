@@ -52,7 +52,6 @@ class Connection:
     __slots__ = (
         "deadline_s",
         "event",
-        "group",
         "is_monitoring",
         "opened_s",
         "peer",
@@ -66,7 +65,6 @@ class Connection:
         """Start to read; `peer` is the address at the other end, times are monotonic, in seconds."""
         self.socket = accepted
         self.peer = peer
-        self.group = group_of(peer)
         self.is_monitoring = False
         self.opened_s = now_s
         self.deadline_s = deadline_s
@@ -94,5 +92,6 @@ def victim(connections: Collection[Connection]) -> Connection | None:
     answered, else the oldest that sent no whole request, else the oldest that does not take its answer.
     """
     movable = [one for one in connections if one.stage is not Stage.WAITING]
-    held = Counter(one.group for one in connections)
-    return min(movable, key=lambda one: (-held[one.group], one.stage, one.opened_s), default=None)
+    groups = {one: group_of(one.peer) for one in connections}
+    held = Counter(groups.values())
+    return min(movable, key=lambda one: (-held[groups[one]], one.stage, one.opened_s), default=None)

@@ -1,6 +1,7 @@
 """What a metric is, and one sample of it."""
 
 import enum
+from collections.abc import Callable, Iterable, Sequence
 from typing import TypeAlias
 
 import msgspec
@@ -63,3 +64,22 @@ def exemplar(time_s: float, **labels: str) -> Exemplar:
 
 Sample: TypeAlias = tuple[str, tuple[str, ...], float]
 """Name, label values in the catalogue's order, value in base units."""
+
+
+class KeptSamples:
+    """Samples that follow from something that seldom changes: as long as it does not, they are the same objects.
+
+    Neither are they made again, nor does the exporter have to look into them.
+    """
+
+    def __init__(self) -> None:
+        """Keep nothing yet."""
+        self._source: object = self
+        self._samples: Sequence[Sample] = ()
+
+    def of(self, source: object, make: Callable[[], Iterable[Sample]]) -> Sequence[Sample]:
+        """Return the samples that `make` returned when it was last called: it is if `source` is not equal any more."""
+        if source != self._source:
+            self._samples = tuple(make())
+            self._source = source
+        return self._samples

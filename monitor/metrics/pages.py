@@ -22,6 +22,7 @@ class Page(enum.StrEnum):
     LIVE = "/livez"
 
 
+_PAGES: dict[str, Page] = {page.value: page for page in Page}
 _NOT_FOUND = refusal(404, "not found; served are " + ", ".join(Page))
 _NOT_ALLOWED = refusal(405, "only GET and HEAD are served here", ("Allow", ", ".join(_METHODS)))
 
@@ -31,9 +32,8 @@ def page_of(request: HttpRequest) -> Page | HttpAnswer:
     path = request.target.partition("?")[0]
     if "://" in path:  # the absolute form (RFC 9112, section 3.2.2)
         path = "/" + path.partition("://")[2].partition("/")[2]
-    try:
-        page = Page(path)
-    except ValueError:
+    page = _PAGES.get(path)
+    if page is None:
         return _NOT_FOUND
     return page if request.method in _METHODS else _NOT_ALLOWED
 

@@ -203,6 +203,11 @@ class FlowBatch(msgspec.Struct, array_like=True):
         counted = self.attempts or self.completions or self.has_gap
         return not (counted or self.opened or self.completed or self.late or self.listed or self.incomplete)
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether it tells of no connection at all: only what time it is, and totals."""
+        return self.only_ends and not (self.ending or self.ended)
+
     def ended_keys(self) -> list[FlowKey]:
         """Return which connections end, also if nobody has noted it."""
         return self.ended or [flow_key(flow) for flow in self.ending]

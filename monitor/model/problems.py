@@ -5,7 +5,7 @@ checks go by the kind.
 """
 
 import enum
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 
@@ -96,9 +96,9 @@ class Problem(NamedTuple):
     text: str
 
 
-def of_kind(kind: ProblemKind, texts: Iterable[str]) -> Iterator[Problem]:
-    """Yield a problem for each text that is not empty."""
-    return (Problem(kind, text) for text in texts if text)
+def of_kind(kind: ProblemKind, texts: Iterable[str]) -> Sequence[Problem]:
+    """Return a problem for each text that is not empty."""
+    return [Problem(kind, text) for text in texts if text] if texts else ()
 
 
 UNHEALTHY = frozenset(

@@ -6,13 +6,13 @@ sysctls whose effect shows elsewhere: how full the connection table is (nf_connt
 kernel log were overwritten, limits of inotify. No rate limit of printk applies to logged packets.
 """
 
-import os
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 import msgspec
 
 from monitor.model.requirements import Part, PartKind, Requirement
+from monitor.node.sysctl_files import SysctlFiles
 
 CONNTRACK, KERNEL_LOG, HANDSHAKES, AMPLIFICATION = "conntrack", "kernel_log", "handshakes", "udp_amplification"
 """What needs a value; `handshakes` prove where an attempt is from."""
@@ -20,7 +20,6 @@ ACCOUNTING = "net/netfilter/nf_conntrack_acct"
 _LOG_ALL = "net/netfilter/nf_log_all_netns"
 _TRACKING = "net/netfilter/nf_conntrack_max"
 """There wherever connections can be tracked."""
-_MAX_BYTES = 64
 
 
 class Expectation(msgspec.Struct, frozen=True):
@@ -105,36 +104,9 @@ class Finding(msgspec.Struct, frozen=True):
         return f"{self.expectation.dotted} {is_}: {self.expectation.consequence}"
 
 
-class ValueReader:
-    """Reads the same again and again: files that are there stay open, one that is gone is looked for each time."""
-
-    def __init__(self, root: Path) -> None:
-        """Open nothing yet."""
-        names = (*(one.name for one in EXPECTATIONS), _LOG_ALL, _TRACKING)
-        self._paths = {name: str(root / "proc/sys" / name) for name in names}
-        self._opened: dict[str, int] = {}
-
-    def read(self) -> dict[str, bytes]:
-        """Return the values of all sysctls that exist, by name, as they are read."""
-        found = {name: self._read(name, path) for name, path in self._paths.items()}
-        return {name: text for name, text in found.items() if text}
-
-    def close(self) -> None:
-        """Close the files."""
-        while self._opened:
-            os.close(self._opened.popitem()[1])
-
-    def _read(self, name: str, path: str) -> bytes:
-        for _ in range(2):  # the file may be that of a module that was unloaded
-            try:
-                if name not in self._opened:
-                    self._opened[name] = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
-                return os.pread(self._opened[name], _MAX_BYTES, 0)
-            except OSError:
-                if name not in self._opened:
-                    return b""
-                os.close(self._opened.pop(name))
-        return b""
+def value_files(root: Path) -> SysctlFiles:
+    """Return the files of all values of the table; the caller closes them."""
+    return SysctlFiles(root, (*(one.name for one in EXPECTATIONS), _LOG_ALL, _TRACKING), seldom=(_LOG_ALL,))
 
 
 def decoded(texts: Mapping[str, bytes]) -> dict[str, str]:
@@ -144,11 +116,11 @@ def decoded(texts: Mapping[str, bytes]) -> dict[str, str]:
 
 def read_values(root: Path = Path("/")) -> dict[str, str]:
     """Return the values below `root` of all sysctls that exist, by name: a few small reads, without blocking."""
-    reader = ValueReader(root)
+    files = value_files(root)
     try:
-        return decoded(reader.read())
+        return decoded(files.read())
     finally:
-        reader.close()
+        files.close()
 
 
 def findings(values: Mapping[str, str], uses: Collection[str]) -> list[Finding]:

@@ -18,7 +18,7 @@ from monitor.model.addresses import Address, fold_mapped
 from monitor.model.errors import MalformedRecord
 from monitor.model.protocols import PROTOCOL_TCP
 from monitor.model.services import ANY_ADDRESS, Service
-from monitor.node.sock_diag import LISTENING, dump_sockets
+from monitor.node.sock_diag import LISTENING, RepeatedDump, question, question_of_tcp
 
 TABLES = (Path("/proc/self/net/tcp"), Path("/proc/self/net/tcp6"))
 _LISTEN = "0A"
@@ -29,20 +29,63 @@ _ANSWER = struct.Struct("=B3x2s2x16s")
 _BYTES = {socket.AF_INET: 4, socket.AF_INET6: 16}
 
 
+class ListenerReader:
+    """Reads the listening sockets of the network namespace in which it read first, again and again."""
+
+    def __init__(self) -> None:
+        """Open nothing yet."""
+        self._by_dump: dict[RepeatedDump, frozenset[Service]] = {
+            RepeatedDump(question_of_tcp(LISTENING), _MAX_LISTENERS * len(_BYTES)): frozenset()
+        }
+        self._is_by_family = False
+        self._found: frozenset[Service] = frozenset()
+
+    def read(self) -> frozenset[Service]:
+        """Return the listening sockets, at most 8,192; empty where none can be read."""
+        try:
+            return self.ask()
+        except (OSError, MalformedRecord):  # without inet_diag, or in a sandbox that refuses this protocol of netlink
+            return read_tables()
+
+    def ask(self) -> frozenset[Service]:
+        """Ask sock_diag(7); OSError if the kernel does not answer, MalformedRecord if the answer is none."""
+        try:
+            return self._ask()
+        except OSError:
+            if self._is_by_family:
+                raise
+            self._is_by_family = True
+            dumps = [RepeatedDump(question(family, PROTOCOL_TCP, LISTENING), _MAX_LISTENERS) for family in _BYTES]
+            self._by_dump = dict.fromkeys(dumps, frozenset[Service]())
+            return self._ask()
+
+    def close(self) -> None:
+        """Close the sockets."""
+        for one in self._by_dump:
+            one.close()
+
+    def _ask(self) -> frozenset[Service]:
+        is_same = True
+        try:
+            for dump in self._by_dump:
+                if (messages := dump.read()) is not None:
+                    self._by_dump[dump] = frozenset(map(parse_answer, messages))
+                    is_same = False
+        except BaseException:
+            self.close()  # what the kernel said is not what is known by dump
+            raise
+        if not is_same:
+            self._found = frozenset[Service]().union(*self._by_dump.values())
+        return self._found
+
+
 def read_listeners() -> frozenset[Service]:
-    """Return the listening sockets of this network namespace, at most 4,096 a family; empty where none can be read."""
+    """Return the listening sockets of this network namespace, once."""
+    reader = ListenerReader()
     try:
-        return ask_listeners()
-    except (OSError, MalformedRecord):  # a kernel without inet_diag, or a sandbox that refuses this protocol of netlink
-        return read_tables()
-
-
-def ask_listeners() -> frozenset[Service]:
-    """Ask sock_diag(7); OSError if the kernel does not answer, MalformedRecord if the answer is none."""
-    found: set[Service] = set()
-    for family in _BYTES:
-        found.update(islice(map(parse_answer, dump_sockets(family, PROTOCOL_TCP, LISTENING)), _MAX_LISTENERS))
-    return frozenset(found)
+        return reader.read()
+    finally:
+        reader.close()
 
 
 def parse_answer(message: bytes) -> Service:

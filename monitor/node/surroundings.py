@@ -7,7 +7,7 @@ that files of the cluster give instead of addresses (`names`).
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,14 +25,16 @@ from monitor.node.directory import Directory
 from monitor.node.kubernetes import read_kubernetes, watched_for_kubernetes
 from monitor.node.names import Names
 from monitor.node.sessions import LOGIND_SESSIONS, UTMP, read_sessions
+from monitor.node.sysctls import decoded, read_sysctls, sysctl_files
 from monitor.node.sysctls import notices as sysctl_notices
-from monitor.node.sysctls import read_sysctls
 
 _log = logging.getLogger(__name__)
 _SETTLE_S = 0.2
 _RETRY_FIRST_S, _RETRY_S = 1.0, 10.0
-_POLL_S = 10.0
-_POLLS_A_ROUTE_READING = 6
+_POLL_S = 2.0
+"""Less than what is current to a daemon that is woken (`daemon.life.pace.CURRENT_S`)."""
+_ROUTES_S = 52.0
+"""A tick may come ten seconds later."""
 _MAX_SHARE = 0.05
 """The maximum share of time spent reading during continuous changes."""
 
@@ -85,6 +87,10 @@ class Surroundings:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._pending: asyncio.Task[None] | None = None
         self._polling: asyncio.Task[None] | None = None
+        self._poll_at_s = self._routes_at_s = float("-inf")
+        self._sysctls = sysctl_files(root)
+        self._polled: tuple[Mapping[str, bytes], Sysctls] = {}, decoded({})
+        """What these files said last."""
         self._is_stale = False
         self.readings_total = 0
         """How often it was read again since something around the node changed."""
@@ -121,7 +127,8 @@ class Surroundings:
         for watcher in self._watchers:
             watcher.attach(loop)
         self.names.attach(loop)
-        self._polling = loop.create_task(self._poll())
+        self._poll_at_s = time.monotonic() + _POLL_S
+        self._routes_at_s = time.monotonic() + _ROUTES_S
         if self._is_stale:
             self._schedule()
 
@@ -134,6 +141,7 @@ class Surroundings:
 
     def close(self) -> None:
         """Stop watching."""
+        self._sysctls.close()
         for watcher in self._watchers:
             watcher.close()
         for task in (self._pending, self._polling):
@@ -143,26 +151,30 @@ class Surroundings:
     def _watched(self) -> list[Path]:
         return [*self._resolvers, *self._logins, *watched_for_kubernetes(self._root)]
 
-    async def _poll(self) -> None:
-        """Schedule a reading when a sysctl has changed, and from time to time when a route has."""
-        polls = 0
-        while True:
-            await asyncio.sleep(_POLL_S)
-            polls += 1
-            self.names.tick()
-            try:
-                is_changed = await self._has_changed(has_routes=polls % _POLLS_A_ROUTE_READING == 0)
-            except SYSTEM_FAULTS:
-                is_changed = True  # the reading reports it
-            if is_changed:
-                self._schedule()
+    def tick(self) -> None:
+        """Schedule a reading when a sysctl has changed, and now and then when a route has; call it each second."""
+        if (now_s := time.monotonic()) < self._poll_at_s or self._loop is None:
+            return
+        self._poll_at_s = now_s + _POLL_S
+        self.names.tick()
+        texts = self._sysctls.read()
+        if texts is not self._polled[0]:
+            self._polled = texts, decoded(texts)
+        if self._polled[1] != self.reading.sysctls:
+            self._schedule()
+        elif now_s >= self._routes_at_s and (self._polling is None or self._polling.done()):
+            self._routes_at_s = now_s + _ROUTES_S
+            self._polling = self._loop.create_task(self._compare_routes())
 
-    async def _has_changed(self, *, has_routes: bool) -> bool:
-        """Whether sysctls or, if asked for, the networks around the node are others than those of the last reading."""
-        if read_sysctls(self._root) != self.reading.sysctls:
-            return True
+    async def _compare_routes(self) -> None:
+        """Schedule a reading if the networks around the node are others than those of the last one."""
         known = self.reading.networks
-        return has_routes and (await asyncio.to_thread(read_node, self._resolvers)).networks != known
+        try:
+            is_changed = (await asyncio.to_thread(read_node, self._resolvers)).networks != known
+        except SYSTEM_FAULTS:
+            is_changed = True  # the reading reports it
+        if is_changed:
+            self._schedule()
 
     def _schedule(self) -> None:
         """Schedule a reading after a short delay: an interface that comes up causes many changes at once."""

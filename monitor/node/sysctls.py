@@ -4,24 +4,36 @@ Settings that only weaken or hide evidence are in `kernel_settings`.
 """
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
-from monitor.files.changes import read_bounded
 from monitor.model.sysctls import KERNEL_PORTS, Sysctls
+from monitor.node.sysctl_files import SysctlFiles
 
-_DIRECTORY = Path("proc/sys")
 _PORT_RANGE = "net/ipv4/ip_local_port_range"
 _TCP_LIBERAL = "net/netfilter/nf_conntrack_tcp_be_liberal"
-_MAX_BYTES = 64
 _RANGE = re.compile(rb"\s*([0-9]{1,5})\s+([0-9]{1,5})\s*")
+
+
+def sysctl_files(root: Path = Path("/")) -> SysctlFiles:
+    """Return the files of these values below `root`; the caller closes them."""
+    return SysctlFiles(root, (_PORT_RANGE, _TCP_LIBERAL))
 
 
 def read_sysctls(root: Path = Path("/")) -> Sysctls:
     """Return the values below `root`, of the network namespace of the caller; two small reads, without blocking."""
-    directory = root / _DIRECTORY
+    files = sysctl_files(root)
+    try:
+        return decoded(files.read())
+    finally:
+        files.close()
+
+
+def decoded(texts: Mapping[str, bytes]) -> Sysctls:
+    """Return the values of texts by name."""
     return Sysctls(
-        local_ports=parse_port_range(read_bounded(directory / _PORT_RANGE, _MAX_BYTES) or b""),
-        is_tcp_liberal=(read_bounded(directory / _TCP_LIBERAL, _MAX_BYTES) or b"").strip() not in (b"", b"0"),
+        local_ports=parse_port_range(texts.get(_PORT_RANGE, b"")),
+        is_tcp_liberal=texts.get(_TCP_LIBERAL, b"").strip() not in (b"", b"0"),
     )
 
 

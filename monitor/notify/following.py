@@ -1,12 +1,21 @@
 """Follows the events of the daemon across its restarts, and across those of the notifier."""
 
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Protocol
 
+from monitor.model.errors import NodewardenError
 from monitor.notify.spool import Cursor
 
 _BEYOND = 1 << 53
 """No event has a number as high: whoever asks for what comes after it learns where the daemon is, and gets none."""
+
+
+class Ask(Protocol):
+    """Asks the daemon for a page of events."""
+
+    def __call__(self, after: int, run: str = "") -> Mapping[str, Any]:
+        """Return the events after a number, of `run` if given (see `control.protocol.Events`). NodewardenError."""
+        ...
 
 
 class Heard(NamedTuple):
@@ -24,8 +33,8 @@ NOTHING = Heard([], 0, has_more=False)
 class Following:
     """Asks for pages. The first time it starts with what is new; later where it was."""
 
-    def __init__(self, ask: Callable[[int], Mapping[str, Any]], cursor: Cursor | None) -> None:
-        """`ask` returns the page of events after a number, and may raise; `cursor` is what an earlier run knew."""
+    def __init__(self, ask: Ask, cursor: Cursor | None) -> None:
+        """`cursor` is what an earlier run knew."""
         self._ask = ask
         self.cursor = cursor
 
@@ -35,9 +44,16 @@ class Following:
             self._advance(self._ask(_BEYOND))
             return NOTHING
         page = self._ask(self.cursor.last)
-        if page.get("run") != self.cursor.run:  # the daemon was restarted: all that it knows is new
-            page = self._ask(0)
+        if page.get("run") != self.cursor.run:  # the daemon was restarted
+            page = self._after_restart(self.cursor)
         return self._advance(page)
+
+    def _after_restart(self, cursor: Cursor) -> Mapping[str, Any]:
+        """Return what came after the cursor in its run, if that was left to the daemon; else all that this one has."""
+        try:
+            return self._ask(cursor.last, cursor.run)
+        except NodewardenError:  # a daemon of an older version has only its own events
+            return self._ask(0)
 
     def _advance(self, page: Mapping[str, Any]) -> Heard:
         match page:

@@ -1,7 +1,8 @@
 """What a restart of the notifier must not lose, in `STATE/notify/spool.json`: one file, so that its parts fit together.
 
 It says up to which event the daemon was heard, what groups and limits know, and what waits for each channel. An event
-after the cursor is asked for again, so a notifier that was killed repeats a message at worst, and loses none.
+after the cursor is in the journal or asked for again, so a notifier that was killed repeats a message at worst, and
+loses none.
 """
 
 from pathlib import Path
@@ -72,20 +73,24 @@ class SpoolFile:
         self._due_s = float("-inf")
         self.fault = ""
 
-    def save(self, spool: Spool, now_s: float, *, is_last: bool = False) -> None:
-        """Write it unless that was just done; what fails is in `fault` and tried again. `now_s` is monotonic."""
+    def save(self, spool: Spool, now_s: float, *, is_last: bool = False) -> bool:
+        """Write it unless that was just done; return whether the file has it. `now_s` is monotonic.
+
+        What fails is in `fault` and tried again.
+        """
         if now_s < self._due_s and not is_last:
-            return
+            return False
         content = msgspec.json.encode(spool)
         self._due_s = now_s + 1.0 + len(content) / _BYTES_PER_S
         if content == self._written:
-            return
+            return True
         try:
             replace_file(self._path, content, mode=_MODE)
         except OSError as error:
             self.fault = f"{self._path} cannot be written: {error.strerror or error}"
-            return
+            return False
         self._written, self.fault = content, ""
+        return True
 
 
 _decoder = msgspec.json.Decoder(Spool)

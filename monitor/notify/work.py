@@ -2,18 +2,18 @@
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
 from monitor.model.errors import NodewardenError, explain
 from monitor.notify.events import problem
-from monitor.notify.following import Following
+from monitor.notify.following import Ask, Following, Heard
+from monitor.notify.journal import JOURNAL_NAME, Entry, Journal
 from monitor.notify.notifier import Notifier
 from monitor.notify.settings import NotifySettings
-from monitor.notify.spool import SpoolFile, read_spool
+from monitor.notify.spool import Cursor, SpoolFile, read_spool
 from monitor.notify.state import HEARTBEAT_S, STATE_NAME, NotifyState, write_state
 
 _log = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ class Work:
         settings: NotifySettings,
         host: str,
         directory: Path,
-        ask: Callable[[int], Mapping[str, Any]],
+        ask: Ask,
         clock: Callable[[], float] = time.time,
         uptime: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -47,7 +47,9 @@ class Work:
         self._uptime = uptime
         self._spool = SpoolFile(directory / SPOOL_NAME)
         self._state_path = directory / STATE_NAME
-        self._following = Following(ask, left.cursor)
+        self._journal = Journal(directory / JOURNAL_NAME)
+        self._untaken = self._journal.after(left.cursor)
+        self._following = Following(ask, self._untaken[-1].after if self._untaken else left.cursor)
         self.notifier = Notifier(settings, host, directory, left, clock)
         self._away_since_s: float | None = None
         self._away_fault = ""
@@ -56,8 +58,11 @@ class Work:
         self._state_fault = ""
 
     def start(self) -> None:
-        """Start the threads; OSError or RuntimeError if that fails."""
+        """Start the threads, and take what an earlier run heard last; OSError or RuntimeError if that fails."""
         self.notifier.start()
+        for entry in self._untaken:
+            self.notifier.take(entry.events, entry.unseen, self._clock())
+        self._untaken = []
 
     def round(self) -> None:
         """Do all that is due. Nothing that the daemon or a disk does raises."""
@@ -74,7 +79,9 @@ class Work:
     def _hear(self) -> None:
         try:
             for _ in range(_PAGES):
+                before = self._following.cursor
                 heard = self._following.next()
+                self._note(before, heard)
                 self.notifier.take(heard.events, heard.unseen, self._clock())
                 if not heard.has_more:
                     break
@@ -82,6 +89,12 @@ class Work:
             self._away(explain(error))
         else:
             self._here()
+
+    def _note(self, before: Cursor | None, heard: Heard) -> None:
+        """Have a kill not lose what was heard, before it is taken."""
+        after = self._following.cursor
+        if before is not None and after is not None and after != before:
+            self._journal.add(Entry(before=before, after=after, events=heard.events, unseen=heard.unseen))
 
     def _away(self, text: str) -> None:
         """Note that the daemon does not answer; after two minutes people learn of it."""
@@ -103,7 +116,8 @@ class Work:
     def _save(self, now_s: float, *, is_last: bool = False) -> None:
         """Write both files if anything changed; the state at least every HEARTBEAT_S."""
         spool = self.notifier.spool(self._following.cursor)
-        self._spool.save(spool, time.monotonic(), is_last=is_last)
+        if self._spool.save(spool, time.monotonic(), is_last=is_last):
+            self._journal.clear()
         state = self.notifier.state(self._spool.fault or self._away_fault)
         known = msgspec.json.encode(state)
         passed_s = abs(now_s - self._written_s)

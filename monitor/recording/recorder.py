@@ -1,7 +1,8 @@
 """The recorder, as the loop sees it: takes inputs at next to no cost, and has a thread write them.
 
-`take` keeps a reference. The thread gets what came together each second, or earlier when much is waiting. The queue is
-bounded: beyond its bound events are lost to the recording, never to the detectors, and the recording says how many.
+`take` keeps a reference. The thread gets what came together each second, or earlier when much is waiting; ticks alone
+wait for ten seconds, so that a quiet daemon need not wake it. The queue is bounded: beyond its bound events are lost to
+the recording, never to the detectors, and the recording says how many.
 """
 
 import logging
@@ -31,6 +32,7 @@ _MAX_EVENTS = 65_536
 _MAX_INPUTS = 16_384
 """The most inputs that wait, batches of events among them."""
 _MAX_KNOWN = 4096
+_TICKS_WAIT_S = 10.0
 _STALLED_S = 10.0
 """How long the thread may take before that is a problem."""
 CAUSES = ("queue", "disk", "fault")
@@ -63,6 +65,8 @@ class Recorder:
         """Whether the job closes its writer."""
         self._waiting: list[_Taken] = []
         self._waiting_events = 0
+        self._is_quiet = True
+        """Whether nothing but ticks is waiting."""
         self._known: list[Address] = []
         self._lost_now = 0
         self._lost: Counter[str] = Counter()
@@ -102,6 +106,7 @@ class Recorder:
             return
         batch, lost = self._waiting, self._lost_now
         self._waiting, self._waiting_events, self._lost_now = [], 0, 0
+        self._is_quiet = True
         writer, self._writer = self._writer, None
         self._is_last_job = True
         self._job = self._worker.submit(_finish, writer, batch, lost, self._wall())
@@ -125,8 +130,10 @@ class Recorder:
         if self._writer is None:
             return
         kind = type(one)
-        if kind is not Events and kind is not Ticked:
-            self._keys.follow(one)
+        if kind is not Ticked:
+            self._is_quiet = False
+            if kind is not Events:
+                self._keys.follow(one)
         events = weight(one)
         is_full = self._waiting_events + events > _MAX_EVENTS and self._waiting_events
         if is_full or len(self._waiting) >= _MAX_INPUTS:
@@ -142,10 +149,15 @@ class Recorder:
         """Start a new segment with what the run knows by now."""
         if self._writer is not None and len(self._waiting) < _MAX_INPUTS:
             self._waiting.append(state)
+            self._is_quiet = False
 
     def tick(self) -> None:
         """Have written what waits; must be called each second."""
-        self._hand_over()
+        self._collect()
+        now_s = self._clock()
+        is_due = now_s >= min(self.written.due_s, self._job_at_s + _TICKS_WAIT_S)
+        if is_due or not self._is_quiet or self._known or self.trouble:
+            self._hand_over()
 
     def flush(self) -> futures.Future[Written] | None:
         """Have everything written that was taken so far; return the job of the thread, None if there is none.
@@ -172,6 +184,7 @@ class Recorder:
         batch, known, lost = self._waiting, self._known, self._lost_now
         self._job_events = self._waiting_events
         self._waiting, self._waiting_events, self._known, self._lost_now = [], 0, [], 0
+        self._is_quiet = True
         work = _flush if is_flushed else _write
         self._job_at_s = self._clock()
         self._job = self._worker.submit(work, self._writer, batch, known, lost, self._wall())

@@ -58,6 +58,8 @@ class Written(msgspec.Struct, frozen=True):
     segments: int = 0
     oldest_s: float | None = None
     """When the oldest segment was written last."""
+    due_s: float = float("inf")
+    """When what is pending should be written, on the writer's clock; infinite if nothing is."""
 
 
 class Writer:
@@ -148,6 +150,7 @@ class Writer:
             ring_bytes=self.ring.size_bytes + self._size_bytes,
             segments=self.ring.count,
             oldest_s=self.ring.oldest_s,
+            due_s=self._framed_s + _LATE_S if self._rows else float("inf"),
         )
 
     def _wants_state(self) -> bool:

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from monitor.sources.conntrack.health import COUNTERS, numbers, read_health
+from monitor.model.errors import TemporaryError
+from monitor.sources.conntrack.health import COUNTERS, HealthReader, numbers, read_health
 from tests.support.lab import Host, Lab
 
 pytestmark = pytest.mark.kernel
@@ -48,3 +49,22 @@ def test_answers_that_do_not_fit_end_quietly() -> None:
     assert list(numbers(body)) == [(1, 5)]
     assert list(numbers(body + struct.pack("=HH", 99, 2))) == [(1, 5)]
     assert list(numbers(b"")) == []
+
+
+def test_a_reader_follows_the_table(node: Host) -> None:
+    """Over one socket: what is the same is the same object, and what changes is seen."""
+    reader = HealthReader()
+    try:
+        with node.entered():
+            before = reader.read()
+        assert reader.read() is before
+        node.run("ping", "-c", "1", "127.0.0.1")
+        assert reader.read().entries == before.entries + 1
+        assert reader._socket
+        reader._socket.close()
+        with pytest.raises(TemporaryError):
+            reader.read()
+        with node.entered():
+            assert reader.read().entries == before.entries + 1
+    finally:
+        reader.close()

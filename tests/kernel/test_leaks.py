@@ -1,12 +1,16 @@
 """What comes past the bans is seen: counted by hook, and by address for a while."""
 
+import errno
 import socket
 from collections.abc import Iterator
 
 import pytest
 
+from monitor.enforcers import netlink
+from monitor.enforcers.netlink import NetlinkReply
+from monitor.enforcers.nftables import messages
 from monitor.enforcers.nftables.enforcer import NftablesEnforcer, TableMissing
-from monitor.enforcers.nftables.ruleset import BAN_SETS, PORT_COUNTERS, SCHEMA
+from monitor.enforcers.nftables.ruleset import BAN_SETS, PORT_COUNTERS, SCHEMA, TABLE
 from monitor.enforcers.protocol import Stopped
 from monitor.model.addresses import host, network_of, parse_address, parse_network
 from monitor.model.alerts import Strength
@@ -176,3 +180,18 @@ def test_without_a_table_nothing_leaked(enforcer: NftablesEnforcer) -> None:
     assert enforcer.leaked(parse_address("192.0.2.1")) == ()
     with pytest.raises(TableMissing):
         enforcer.leaks()
+
+
+def test_what_is_not_there_keeps_no_answer_from_the_others(enforcer: NftablesEnforcer) -> None:
+    """Of several objects asked for at once each has its answer, and the socket has none left for the next question."""
+    names = ("ban4", "unheard_of", "leak_input")
+    link = enforcer._socket()
+    for _ in range(2):
+        first, second, third = link.ask([messages.get_counter(TABLE, name) for name in names])
+        assert isinstance(first, NetlinkReply)
+        assert isinstance(third, NetlinkReply)
+        assert second == errno.ENOENT
+        assert [netlink.decode_counter(one.body)[0] for one in (first, third)] == ["ban4", "leak_input"]
+    assert enforcer.leaks() == NONE
+    with pytest.raises(BlockingIOError):
+        link._socket.recv(1)

@@ -134,3 +134,24 @@ def test_restarts_repeat_nothing_and_lose_nothing(notified: _Notified, tmp_path:
     assert sum(message["count"] for message in notified.messages()) == len(networks)
     notified.end(signal.SIGTERM)
     assert json.loads((tmp_path / "state/notify/state.json").read_text())["heartbeat_s"] == 0
+
+
+def test_bans_between_a_kill_and_a_restart_of_the_daemon_are_notified(notified: _Notified) -> None:
+    """The notifier does not run when the daemon decides, and that daemon not any more when the notifier runs again."""
+    site = notified.site
+    site.daemon.start()
+    notified.start()
+    site.daemon.run("ban", "192.0.2.1")
+    notified.until(1)
+    notified.end(signal.SIGKILL)
+    for number in (2, 3):
+        site.daemon.run("ban", f"192.0.2.{number}")
+        site.daemon.stop()
+        site.daemon.start()
+    site.daemon.run("ban", "192.0.2.4")
+    notified.start()
+    wait_for(lambda: "192.0.2.4" in str(notified.messages()), "the last ban", notified.log_path.read_text)
+    networks = [item["network"] for message in notified.messages() for item in message["items"]]
+    assert sorted(set(networks)) == [f"192.0.2.{number}" for number in (1, 2, 3, 4)]
+    assert sum(message["unseen"] for message in notified.messages()) == 0
+    notified.end(signal.SIGTERM)

@@ -104,6 +104,44 @@ def test_a_ban_that_cannot_be_lifted_is_reported_and_lifted_later(core: BanCore)
     core.check()
 
 
+@pytest.mark.parametrize("code", [errno.EPERM, errno.EOPNOTSUPP, errno.ENOMEM])
+def test_an_allowlist_that_cannot_be_written_is_reported_and_written_later(
+    core: BanCore, node: Host, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    """At once, and each second: the table stays as it is, so that no comparison would come soon."""
+
+    def refuse(*_: object) -> dict[int, int]:
+        raise netlink_socket._error_of(code)
+
+    allowed = parse_network("203.0.113.0/24")
+    with monkeypatch.context() as broken:
+        broken.setattr(NetlinkSocket, "transact", refuse)
+        with pytest.raises(NodewardenError):
+            core.table.allow([allowed], time.time())
+        assert "the former allowlist" in core.table.faults["allowlist"]
+        core.tick()
+        assert "the former allowlist" in core.table.faults["allowlist"]
+    core.tick()
+    assert core.table.faults == {}
+    assert str(allowed) in node.run("nft", "list", "set", "inet", "nodewarden", "allow4").stdout
+    core.check()
+
+
+def test_an_allowlist_that_cannot_be_written_delays_no_ban(core: BanCore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the kernel still takes is in force, meanwhile."""
+
+    def refuse(*_: object) -> None:
+        raise netlink_socket._error_of(errno.EOPNOTSUPP)
+
+    monkeypatch.setattr(core.enforcer, "set_allowlist", refuse)
+    with pytest.raises(PermanentError):
+        core.table.allow([parse_network("203.0.113.0/24")], time.time())
+    assert {one.verdict for one in core.alert(*SHAPES["hosts"])} == {Verdict.BAN}
+    core.tick()
+    assert set(core.table.faults) == {"allowlist"}
+    core.check()
+
+
 def test_changes_that_cannot_be_reverted_are_reported_until_they_are(core: BanCore, node: Host) -> None:
     """Notified or found by comparison, each kind stays a fault while the kernel refuses, and is reverted after that."""
     keeper = TableKeeper(core.table, core.enforcer, core.ledger)

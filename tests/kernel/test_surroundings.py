@@ -61,7 +61,9 @@ class Followed:
         self.surroundings = Surroundings(self.changes.append, root=self._root)
         self.surroundings.attach(self.loop)
         self._ready.set()
-        await self._end.wait()
+        while not self._end.is_set():
+            self.surroundings.tick()
+            await asyncio.sleep(0.05)
         self.surroundings.close()
 
     def set_ports(self, text: str) -> None:
@@ -264,6 +266,7 @@ def test_nexthop_objects_have_interfaces(node: Host) -> None:
 def test_sysctls_and_routes_of_daemons_are_polled(node: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither is notified: a new port range, and a route that a routing daemon sets."""
     monkeypatch.setattr(surroundings, "_POLL_S", 0.05)
+    monkeypatch.setattr(surroundings, "_ROUTES_S", 0.3)
     node.run("ip", "route", "add", "default", "via", "10.88.0.2")
     node.run("ip", "link", "add", "inside", "type", "ifb")
     node.run("ip", "link", "set", "inside", "up")

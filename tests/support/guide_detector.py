@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from monitor.control.protocol import Status
-from monitor.daemon.life.samples import pipeline_samples
+from monitor.daemon.life.samples import PipelineSamples
 from monitor.daemon.pipeline.pipeline import Pipeline
 from monitor.settings.load import load
 from monitor.settings.reference import json_schema, reference_markdown
@@ -35,7 +35,7 @@ def run(path: Path) -> dict[str, Any]:
     return {
         "decided": decided,
         "status": status,
-        "samples": sorted({name for name, labels, _ in pipeline_samples(pipeline) if labels[:1] == (NAME,)}),
+        "samples": sorted({name for name, labels, _ in PipelineSamples(pipeline).samples() if labels[:1] == (NAME,)}),
         "reference": f"## detectors.{NAME}" in reference_markdown(),
         "schema": sorted(json_schema()["properties"]["detectors"]["properties"][NAME]["properties"]),
     }

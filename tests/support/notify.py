@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from monitor.model.errors import NodewardenError
 from monitor.notify.channel import Channel
 from monitor.notify.message import Message
 from monitor.notify.registration import Place, Registration
@@ -90,8 +91,10 @@ class Peer:
         """Forget."""
         self.run, self.events, self.lost = f"{float(self.run) + 1}", [], 0
 
-    def ask(self, after: int) -> Mapping[str, Any]:
-        """Answer as the daemon does, 256 at a time."""
+    def ask(self, after: int, run: str = "") -> Mapping[str, Any]:
+        """Answer as the daemon does, 256 at a time; one of an older version knows nothing of runs."""
+        if run:
+            raise NodewardenError("unknown field `run`")
         if self.fault:
             raise self.fault
         newer = [one for one in self.events if one["number"] > after]

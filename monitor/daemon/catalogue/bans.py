@@ -101,8 +101,9 @@ METRICS = (
     Metric(
         "nodewarden_table_fault",
         GAUGE,
-        "1 while the table cannot be set up (`set_up`) or corrected (`bans`), drops although `bans.action` is `reject` "
-        "(`refusals`), or foreign changes to it cannot be found (`comparison`) or are found late (`notifications`).",
+        "1 while the table cannot be set up (`set_up`) or corrected (`bans`), has a former allowlist (`allowlist`), "
+        "drops although `bans.action` is `reject` (`refusals`), or foreign changes to it cannot be found "
+        "(`comparison`) or are found late (`notifications`).",
         ("part",),
     ),
     Metric(

@@ -61,6 +61,7 @@ class Answers:
         scraper: Callable[[Network], dict[str, Any] | None] = lambda _: None,
         listed: Callable[[Network], list[dict[str, Any]]] = lambda _: [],
         lists: Callable[[protocol.ListsRequest], Any] = lambda _: [],
+        former_events: Callable[[str, int], dict[str, Any]] = lambda *_: {},
     ) -> None:
         """Take who knows what.
 
@@ -69,7 +70,7 @@ class Answers:
         disk before it is answered, `reload` returns what it did (plain data or a Struct) and raises NodewardenError if
         it fails, `record` starts or stops the recording and returns how it is going, `trial` is for `nodewarden apply`,
         `fleet` for what is about other nodes, `scraper` says when an address scraped metrics, `listed` on which block
-        lists it is; `lists` answers about them.
+        lists it is; `lists` answers about them; `former_events` has the events after one of an earlier run.
         """
         self._pipeline = pipeline
         self._orders = orders
@@ -87,6 +88,7 @@ class Answers:
         self._scraper = scraper
         self._listed = listed
         self._lists = lists
+        self._former_events = former_events
         self._record = record
 
     async def handle(self, request: Request) -> Reply:
@@ -136,6 +138,8 @@ class Answers:
                 return Reply(ok=True, result=finish(self._list(request)))
             case protocol.Why():
                 return Reply(ok=True, result=self._why(request))
+            case protocol.Events() if request.run and request.run != self._events.name_of_run:
+                return Reply(ok=True, result=self._former_events(request.run, request.after))
             case protocol.Events():
                 return Reply(ok=True, result=show_events(self._events, request.after, request.since_s))
             case protocol.AllowList():

@@ -127,6 +127,7 @@ class Assembly:
             self._supervisor.failed,
             lambda: self._node_changed(self._surroundings.reading),
             lambda: self._problems.count,
+            self._events,
         )
         self._harm = HarmWatch(
             lambda alert: self.pipeline.evidence.was_client(alert),  # noqa: PLW0108 - the pipeline comes later
@@ -257,6 +258,7 @@ class Assembly:
             self._scrapers.describe,
             self._elsewhere.lists.about,
             self._elsewhere.lists.answer,
+            self._elsewhere.former_events.after,
         )
         self._control = ControlServer(
             settings.control.socket,

@@ -4,13 +4,15 @@ from collections.abc import Iterator
 
 from monitor.bans.allowlist import PROVIDERS, TITLES
 from monitor.bans.claims import Rank
+from monitor.bans.guard import Guard
+from monitor.bans.ledger import Ledger
 from monitor.bans.policy import Policy
 from monitor.enforcers.nftables.ruleset import BAN_SETS, set_specs
-from monitor.metrics.metric import Sample
+from monitor.metrics.metric import KeptSamples, Sample
 from monitor.model.alerts import Strength
 from monitor.model.bans import MAX_ALLOWED, MAX_PORT_ELEMENTS, WORDS
 from monitor.model.ports import MAX_PORTS
-from monitor.model.problems import Problem, ProblemKind, of_kind
+from monitor.model.problems import Problem, ProblemKind
 from monitor.model.requirements import Part, PartKind, Requirement
 
 _OBSERVED = "`nodewarden list --observed`"
@@ -21,32 +23,50 @@ def full_classes(policy: Policy) -> list[Rank]:
     return [one for one in Rank if one is not Rank.OBSERVED and policy.ledger.is_full_for(one)]
 
 
-def problems(policy: Policy, now_s: float) -> Iterator[Problem]:
-    """Say which bans are only observed, refused or forgotten for lack of budget or room."""
-    yield from of_kind(ProblemKind.BUDGET, _over_budget(policy, now_s))
-    yield from of_kind(ProblemKind.ROOM, _no_room(policy))
-    for provider, count in policy.guard.omitted.items():
-        text = f"the allowlist is full ({MAX_ALLOWED} networks): {count} of {TITLES[provider]} are left out and"
-        yield Problem(ProblemKind.ALLOWLIST_FULL, f"{text} could be banned (`nodewarden allow list`)")
-    observed = policy.ledger.observed
-    for strength in observed.crowded(now_s):
-        text = f"more than {observed.max_each} entries of the class {WORDS[strength]} are only observed:"
-        yield Problem(ProblemKind.OBSERVED_FULL, f"{text} the oldest were dropped, {_OBSERVED} shows the rest")
+class RoomProblems:
+    """Finds which bans are only observed, refused or forgotten for lack of budget or room; asked each second."""
+
+    def __init__(self, policy: Policy) -> None:
+        """Know nothing yet."""
+        self._policy = policy
+        self._held: tuple[int, ...] = ()
+        self._no_room: list[str] = []
+
+    def found(self, now_s: float) -> Iterator[Problem]:
+        """Yield the problems; whether there is room is found again when the bans are others."""
+        policy = self._policy
+        if budgets := policy.budgets.exceeded(now_s):
+            yield Problem(ProblemKind.BUDGET, _over_budget(policy, budgets))
+        if (held := _held(policy.ledger)) != self._held:
+            self._no_room = list(_without_room(policy))
+            self._held = held
+        for text in self._no_room:
+            yield Problem(ProblemKind.ROOM, text)
+        for provider, count in policy.guard.omitted.items():
+            text = f"the allowlist is full ({MAX_ALLOWED} networks): {count} of {TITLES[provider]} are left out and"
+            yield Problem(ProblemKind.ALLOWLIST_FULL, f"{text} could be banned (`nodewarden allow list`)")
+        observed = policy.ledger.observed
+        for strength in observed.crowded(now_s):
+            text = f"more than {observed.max_each} entries of the class {WORDS[strength]} are only observed:"
+            yield Problem(ProblemKind.OBSERVED_FULL, f"{text} the oldest were dropped, {_OBSERVED} shows the rest")
 
 
-def _over_budget(policy: Policy, now_s: float) -> Iterator[str]:
-    budgets = policy.budgets
-    if exceeded := budgets.exceeded(now_s):
-        yield (
-            f"more than bans.budget.bans_per_minute ({budgets.bans_per_minute}) bans: the rest of the class "
-            f"{_words(exceeded)} are only observed ({_OBSERVED})"
-        )
+def _held(ledger: Ledger) -> tuple[int, ...]:
+    """Return what differs when there is more or less room for bans than before."""
+    return ledger.changes, ledger.max_bans, *ledger.of_ports.elements.values()
 
 
-def _no_room(policy: Policy) -> Iterator[str]:
+def _over_budget(policy: Policy, exceeded: list[Strength]) -> str:
+    return (
+        f"more than bans.budget.bans_per_minute ({policy.budgets.bans_per_minute}) bans: the rest of the class "
+        f"{_words(exceeded)} are only observed ({_OBSERVED})"
+    )
+
+
+def _without_room(policy: Policy) -> Iterator[str]:
     ledger = policy.ledger
     if ledger.is_full:
-        yield f"bans.max_bans is reached ({_held(policy)}): {_effect(full_classes(policy))}"
+        yield f"bans.max_bans is reached ({_shares(policy)}): {_effect(full_classes(policy))}"
     elif full := full_classes(policy):  # imports, lists and peers have a share
         names = ", ".join(one.label for one in full)
         yield f"the share of bans.max_bans for {names} is used up ({ledger.max_bulk} bans): more of them are refused"
@@ -59,7 +79,7 @@ def _no_room(policy: Policy) -> Iterator[str]:
 
 def part(policy: Policy, now_s: float) -> Part:
     """Return what doctor says about room."""
-    missing = "; ".join(one.text for one in problems(policy, now_s))
+    missing = "; ".join(one.text for one in RoomProblems(policy).found(now_s))
     repair = "nodewarden list --sort since --limit 30   # what fills it? raise bans.max_bans if need be"
     room = Requirement("budget, room for bans of every class, and for the allowlist", missing, repair)
     return Part("room", PartKind.ENFORCER, is_wanted=True, requirements=[room], is_optional=True)
@@ -75,9 +95,41 @@ def allowlist_part(policy: Policy) -> Part:
     return Part("allowlist", PartKind.PROTECTION, is_wanted=True, requirements=[needed])
 
 
-def samples(policy: Policy) -> Iterator[Sample]:
-    """Yield budgets and room."""
-    ledger, budgets = policy.ledger, policy.budgets
+class RoomSamples:
+    """Budgets and room; what changes with bans or the allowlist only is kept."""
+
+    def __init__(self, policy: Policy) -> None:
+        """Keep nothing yet."""
+        self._policy = policy
+        self._of_bans, self._of_allowlist = KeptSamples(), KeptSamples()
+
+    def samples(self) -> list[Sample]:
+        """Return all of them."""
+        ledger, budgets, guard = self._policy.ledger, self._policy.budgets, self._policy.guard
+        found: list[Sample] = [
+            *self._of_bans.of(_held(ledger), lambda: _ban_samples(ledger)),
+            *self._of_allowlist.of(guard, lambda: _allowlist_samples(guard)),
+            ("nodewarden_observed_limit", (), ledger.observed.max_each),
+            ("nodewarden_budget_bans_per_minute", (), budgets.bans_per_minute),
+        ]
+        for strength in Strength:
+            found += [
+                ("nodewarden_observed_evicted_total", (strength,), ledger.observed.evicted[strength]),
+                ("nodewarden_budget_refused_total", (strength,), budgets[strength].refused_total),
+            ]
+        return found
+
+
+def _allowlist_samples(guard: Guard) -> Iterator[Sample]:
+    yield "nodewarden_allowlist_networks", (), len(guard.entries)
+    yield "nodewarden_allowlist_limit", (), MAX_ALLOWED
+    for family, share in guard.breadth._asdict().items():
+        yield "nodewarden_allowlist_share", (family,), share
+    for provider in PROVIDERS:
+        yield "nodewarden_allowlist_omitted", (provider,), guard.omitted.get(provider, 0)
+
+
+def _ban_samples(ledger: Ledger) -> Iterator[Sample]:
     yield "nodewarden_bans_limit", (), ledger.max_bans
     yield "nodewarden_bulk_bans", (), ledger.bulk
     yield "nodewarden_bulk_bans_limit", (), ledger.max_bulk
@@ -85,17 +137,6 @@ def samples(policy: Policy) -> Iterator[Sample]:
     for one in Rank:
         yield "nodewarden_bans_by_class", (one.label,), counts[one]
         yield "nodewarden_bans_full", (one.label,), float(ledger.is_full_for(one))
-    yield "nodewarden_allowlist_networks", (), len(policy.guard.entries)
-    yield "nodewarden_allowlist_limit", (), MAX_ALLOWED
-    for family, share in policy.guard.breadth._asdict().items():
-        yield "nodewarden_allowlist_share", (family,), share
-    for provider in PROVIDERS:
-        yield "nodewarden_allowlist_omitted", (provider,), policy.guard.omitted.get(provider, 0)
-    yield "nodewarden_observed_limit", (), ledger.observed.max_each
-    for strength in Strength:
-        yield "nodewarden_observed_evicted_total", (strength,), ledger.observed.evicted[strength]
-        yield "nodewarden_budget_refused_total", (strength,), budgets[strength].refused_total
-    yield "nodewarden_budget_bans_per_minute", (), budgets.bans_per_minute
     for name, spec in set_specs(ledger.max_bans).items():
         yield "nodewarden_set_elements_limit", (name,), spec.size
         count = ledger.count_in_set(BAN_SETS[name], spec.key_bytes * 8, prefixes=spec.interval)
@@ -119,7 +160,7 @@ def _words(strengths: list[Strength]) -> str:
     return " and ".join(WORDS[one] for one in strengths)
 
 
-def _held(policy: Policy) -> str:
+def _shares(policy: Policy) -> str:
     counts = policy.ledger.count_by_rank()
     return ", ".join(f"{counts[one]} {one.label}" for one in Rank if one is not Rank.OBSERVED and counts[one])
 

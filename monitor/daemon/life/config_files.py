@@ -5,7 +5,6 @@ what it has, and a restart would change that. So `status` says what differs, sin
 force.
 """
 
-import contextlib
 import logging
 import os
 import time
@@ -24,11 +23,16 @@ _SHOWN = 3
 _LIMIT_BYTES = 1 << 20
 _MAX_FILES = 4096
 _UNREADABLE = "unreadable"
+_FRESH_S = 2.0
+"""A directory that was changed just now may be changed again without another time: those of files are that inexact."""
+_READ_EVERY_S = 60.0
+"""How often all is read, whatever times say."""
 _AGAIN_S = 60.0
 """A fault need not be in a file: the system may have lacked something, or a group is made later."""
 _REPAIR = "nodewarden config check"
 
-Stamps = dict[Path, tuple[int, ...]]
+Stamp = tuple[int, ...]
+Stamps = dict[Path, Stamp]
 
 
 class ConfigFiles:
@@ -42,7 +46,9 @@ class ConfigFiles:
         self._in_force: dict[Path, str] = {}
         self._on_disk: dict[Path, str] = {}
         self._stamps: Stamps = {}
-        self._looked_s = float("-inf")
+        self._seen: list[tuple[str, Stamp | None]] = []
+        """All that was looked at, also what was not there; empty if it has to be read again."""
+        self._read_s = self._looked_s = float("-inf")
         self._since_s = 0.0
         self._is_examined = True
         self._examined_s = float("-inf")
@@ -80,8 +86,10 @@ class ConfigFiles:
         if 0 <= now_s - self._looked_s < _INTERVAL_S:
             return
         self._looked_s = now_s
-        stamps, on_disk = self._read(self._stamps, self._on_disk)
-        self._stamps = stamps
+        on_disk = self._on_disk
+        if not (0 <= now_s - self._read_s < _READ_EVERY_S and self._is_untouched()):
+            self._read_s = now_s
+            self._stamps, on_disk = self._read(self._stamps, self._on_disk)
         if on_disk != self._on_disk:
             self._on_disk, self._is_examined = on_disk, False
             if not self.changed:
@@ -142,24 +150,31 @@ class ConfigFiles:
         """Return stamp and digest of each file that is there; one whose stamp is known is not read again."""
         new_stamps: Stamps = {}
         found: dict[Path, str] = {}
-        for path in self._paths():
-            try:
-                status = path.stat()
-            except (OSError, ValueError):
+        directory = self._path.parent / "conf.d"
+        changed = _stamp(directory)
+        seen = [(str(directory), changed)]
+        names = _names_in(directory)
+        is_sure = names is not None and (changed is None or abs(time.time() - changed[0] / 1e9) >= _FRESH_S)
+        for path in self._paths(directory, names or ()):
+            stamp = _stamp(path)
+            seen.append((str(path), stamp))
+            if stamp is None:
                 continue
-            stamp = (status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino, status.st_mode)
             found[path] = digests[path] if stamps.get(path) == stamp and path in digests else _digest(path)
-            if not found[path].startswith(_UNREADABLE):  # it may be readable the next time
+            if found[path].startswith(_UNREADABLE):  # it may be readable the next time
+                is_sure = False
+            else:
                 new_stamps[path] = stamp
+        self._seen = seen if is_sure else []
         return new_stamps, found
 
-    def _paths(self) -> set[Path]:
-        directory = self._path.parent / "conf.d"
+    def _is_untouched(self) -> bool:
+        """Return whether all files, and the names in the directory, are those of the last reading."""
+        return bool(self._seen) and all(_stamp(path) == stamp for path, stamp in self._seen)
+
+    def _paths(self, directory: Path, names: Iterable[str]) -> set[Path]:
         paths = {self._path, *self._more}
-        with contextlib.suppress(OSError):  # the system lacks something: what is known is compared
-            with os.scandir(directory) as entries:
-                names = [one.name for one in entries]
-            paths.update(directory / one for one in names if one.endswith(".yaml") and not one.startswith("."))
+        paths.update(directory / one for one in names if one.endswith(".yaml") and not one.startswith("."))
         return paths if len(paths) <= _MAX_FILES else set(sorted(paths)[:_MAX_FILES])
 
 
@@ -170,6 +185,26 @@ def fault_of(examine: Callable[[], object]) -> str:
     except (ConfigError, TemporaryError) as error:
         return str(error)
     return ""
+
+
+def _names_in(directory: Path) -> list[str] | None:
+    """Return the names in a directory, none if it is not there; None if the system lacks something."""
+    try:
+        with os.scandir(directory) as entries:
+            return [one.name for one in entries]
+    except FileNotFoundError:
+        return []
+    except OSError:
+        return None
+
+
+def _stamp(path: str | Path) -> Stamp | None:
+    """Return what changes with a file; None if it is not there."""
+    try:
+        status = os.stat(path)  # noqa: PTH116 - a path costs more than the question
+    except (OSError, ValueError):
+        return None
+    return status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino, status.st_mode
 
 
 def _digest(path: Path) -> str:

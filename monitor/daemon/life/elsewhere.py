@@ -13,7 +13,9 @@ from monitor.daemon.fleet.watch import FleetWatch
 from monitor.daemon.life.saved_windows import SavedPart
 from monitor.daemon.lists.keeper import ListKeeper
 from monitor.daemon.lists.report import ListReport
+from monitor.daemon.notify.former_events import FILE_NAME, FormerEvents
 from monitor.daemon.notify.watch import NotifyWatch
+from monitor.daemon.pipeline.event_stream import EventStream
 from monitor.daemon.pipeline.listeners import Listener
 from monitor.daemon.pipeline.pipeline import Pipeline
 from monitor.metrics.metric import Sample
@@ -32,11 +34,12 @@ class Elsewhere:
         failed: Callable[[str, Exception], None],
         follow_entries: Callable[[], None],
         problem_count: Callable[[], int],
+        events: EventStream,
     ) -> None:
         """Open nothing yet.
 
         `failed` gets faults, `follow_entries` is called when `entries` changed, `problem_count` goes into the node's
-        hello to the fleet.
+        hello to the fleet, `events` are what a notifier follows.
         """
         self._settings = settings
         self._follow_entries = follow_entries
@@ -47,6 +50,7 @@ class Elsewhere:
         self._fleet_watch = FleetWatch(self._fleet)
         self._crowdsec = Crowdsec(settings.crowdsec, failed)
         self._notify = NotifyWatch(settings)
+        self.former_events = FormerEvents(settings.state.directory / FILE_NAME, events)
 
     @property
     def listeners(self) -> tuple[Listener, ...]:
@@ -72,6 +76,7 @@ class Elsewhere:
 
     def open(self, pipeline: Pipeline, now_s: float) -> None:
         """Begin, once what an earlier run left is in force."""
+        self.former_events.open()
         self._fleet.open(pipeline, now_s)
         self._crowdsec.open(pipeline, self._follow_entries)
 
@@ -86,6 +91,7 @@ class Elsewhere:
         self._fleet.close()
         self._lists.close()
         self._notify.close()
+        self.former_events.close(is_wanted=self._notify.has_channels)
 
     def reconfigure(self, settings: Settings, now_s: float) -> None:
         """Follow changed settings."""

@@ -14,7 +14,7 @@ from monitor.daemon.life.config_files import ConfigFiles
 from monitor.daemon.life.elsewhere import Elsewhere
 from monitor.daemon.life.problems import SEE_FOREIGN, Problems
 from monitor.daemon.life.recording import Recording
-from monitor.daemon.life.samples import pipeline_samples, saver_samples
+from monitor.daemon.life.samples import PipelineSamples, Sampled, SaverSamples
 from monitor.daemon.life.scraper_watch import ScraperWatch
 from monitor.daemon.life.sight import Sight
 from monitor.daemon.life.state import State
@@ -107,6 +107,20 @@ class Health:
             scrapers,
             elsewhere,
         )
+        self._sampled: tuple[Sampled, ...] = (
+            PipelineSamples(pipeline),
+            sources,
+            SaverSamples(saver),
+            self.problem_list,
+            elsewhere,
+            sight,
+            recording,
+            scrapers,
+            harm,
+            upkeep,
+            files,
+            trial,
+        )
 
     def problems(self) -> list[str]:
         """Say what is not as it should be, worst first."""
@@ -187,30 +201,22 @@ class Health:
         self._detector_origins = detector_origins(loaded, self._pipeline.log_filters)
         self._mode_set_at = str(loaded.origins["mode"]) if loaded.settings.mode is Mode.OBSERVE else ""
 
-    def samples(self) -> Iterator[Sample]:
-        """Yield every sample, as of now."""
-        yield from pipeline_samples(self._pipeline)
-        yield from self._sources.samples()
-        yield from saver_samples(self._saver)
-        yield "nodewarden_history_only_counted_total", (), self._intake.only_counted_total
-        yield "nodewarden_surroundings_up", (), float(not self._surroundings.problems)
-        yield "nodewarden_allowlist_unresolved_names", (), self._surroundings.names.unresolved
-        yield "nodewarden_pods_known", (), self._pipeline.pods.living
-        yield "nodewarden_clock_believed", (), float(self._state.clock.is_believed)
-        yield "nodewarden_connections_cut_total", (), self._cutting.cut_total
-        yield "nodewarden_connections_cut_incomplete_total", (), self._cutting.incomplete_total
-        yield "nodewarden_table_compared_age_seconds", (), self._table_watch.oldest_s
-        yield from self.problem_list.samples()
-        yield from self._elsewhere.samples()
-        yield from self._sight.samples()
-        yield from self._recording.samples()
-        yield from self._scrapers.samples()
-        yield from self._harm.samples()
-        yield from self._upkeep.samples()
-        for result, count in self.reloads.items():
-            yield "nodewarden_config_reloads_total", (result,), count
-        yield from self._files.samples()
-        yield from self._trial.samples()
+    def samples(self) -> list[Sample]:
+        """Return every sample, as of now."""
+        found: list[Sample] = [
+            ("nodewarden_history_only_counted_total", (), self._intake.only_counted_total),
+            ("nodewarden_surroundings_up", (), float(not self._surroundings.problems)),
+            ("nodewarden_allowlist_unresolved_names", (), self._surroundings.names.unresolved),
+            ("nodewarden_pods_known", (), self._pipeline.pods.living),
+            ("nodewarden_clock_believed", (), float(self._state.clock.is_believed)),
+            ("nodewarden_connections_cut_total", (), self._cutting.cut_total),
+            ("nodewarden_connections_cut_incomplete_total", (), self._cutting.incomplete_total),
+            ("nodewarden_table_compared_age_seconds", (), self._table_watch.oldest_s),
+        ]
+        found += [("nodewarden_config_reloads_total", (result,), count) for result, count in self.reloads.items()]
+        for part in self._sampled:
+            found += part.samples()
+        return found
 
 
 class ProblemWatch:

@@ -7,7 +7,7 @@ import msgspec
 
 from monitor.model.cursors import Cursor, CursorStore
 from monitor.model.services import Service, Services
-from monitor.node.listeners import read_listeners
+from monitor.node.listeners import ListenerReader
 
 _NAME = "services"
 _MAX_KEPT = 1024
@@ -34,13 +34,17 @@ class KnownServices:
         self,
         services: Services,
         store: CursorStore,
-        read: Callable[[], frozenset[Service]] = read_listeners,
+        read: Callable[[], frozenset[Service]] | None = None,
         told: Told | None = None,
     ) -> None:
-        """Load nothing yet; `told` is told what is known (default: the services themselves)."""
+        """Load nothing yet; `told` is told what is known (default: the services themselves).
+
+        `read` reads the listening sockets (default: those of this network namespace).
+        """
         self._services = services
         self._store = store
-        self._read = read
+        self._reader = ListenerReader()
+        self._read = read or self._reader.read
         self._told = told or _Directly(services)
         self._listening: frozenset[Service] | None = None
         self._saved = ""
@@ -66,12 +70,16 @@ class KnownServices:
         """Follow the listening sockets; save if it is time. Call it each second."""
         listening = self._read()
         is_due = now_s >= self._save_at_s or self._save_at_s > now_s + _SAVE_EVERY_S
-        if is_due or listening != self._listening:
+        if is_due or (listening is not self._listening and listening != self._listening):
             self._listening = listening
             self._told.follow_listeners(listening, now_s, is_seen=is_due)
         if is_due:
             self._save_at_s = now_s + _SAVE_EVERY_S
             self._save()
+
+    def close(self) -> None:
+        """Stop reading."""
+        self._reader.close()
 
     def _save(self) -> None:
         rows = [(service[0].hex(), *service[1:], seen_s) for service, seen_s in self._services.remembered()][

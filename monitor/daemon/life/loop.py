@@ -3,16 +3,16 @@
 asyncio lets an error of epoll_wait(2) end the loop, and with it all that the daemon knows. An error that passes is
 survived; one that does not ends the process, and systemd starts another.
 
-While nothing happens the loop rests: what wakes nobody is looked at once a second without the interpreter, and whoever
-wakes the loop has the daemon look around before what happened is handled.
+While nothing happens the loop rests (`rest`): what wakes nobody is looked at once a second without the interpreter, and
+who rests hears of what happens before it is handled.
 """
 
 import asyncio
 import logging
 import selectors
 import time
-from collections.abc import Callable, Coroutine, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Coroutine, Sequence
+from typing import Any, Protocol
 
 from monitor.native import Watched, extension
 
@@ -22,6 +22,26 @@ _BEAR_S = 20.0
 """Less than WatchdogSec in the unit: a loop that hears nothing must not look alive."""
 _LOOK_S = 1.0
 """How often a resting loop looks at what wakes nobody."""
+
+
+class Sleeper(Protocol):
+    """Who rests, and what ends the rest."""
+
+    def watched(self) -> Sequence[Watched] | None:
+        """Return what wakes nobody and is to be looked at; None if there is something to do, which ends the rest.
+
+        Asked before each wait: timers run during a rest, and what was on its way when it began. They may close what was
+        watched, or leave something to do.
+        """
+
+    def unhurried(self) -> Collection[int]:
+        """Return the descriptors whose events end no rest."""
+
+    def woken(self) -> None:
+        """Take that the rest is over; called once, and what happened is reported after that."""
+
+    def touched(self) -> None:
+        """Take that unhurried events are reported now, and the rest goes on."""
 
 
 class SteadySelector(selectors.EpollSelector):
@@ -35,41 +55,39 @@ class SteadySelector(selectors.EpollSelector):
         self._clock = clock
         self._pause = pause
         self._failing_since_s: float | None = None
-        self._watched: Callable[[], Sequence[Watched] | None] = tuple
-        self._woken: Callable[[], None] | None = None
-
-    def rest(self, watched: Callable[[], Sequence[Watched] | None], woken: Callable[[], None] | None) -> None:
-        """Rest until something happens: then `woken` is called once, and what happened is reported after that.
-
-        `watched` is asked before each wait, since timers and what was already on its way run during a rest: they may
-        close what was watched, or leave something to do, which None says. None as `woken` ends the rest.
-        """
-        self._watched, self._woken = watched, woken
+        self.sleeper: Sleeper | None = None
+        """Who rests."""
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         """Wait for descriptors; OSError only after 20 seconds of errors."""
-        if self._woken is None:
+        sleeper = self.sleeper
+        if sleeper is None:
             return self._ready(timeout)
-        if not self._is_over(timeout):
-            return []
-        woken, self._woken = self._woken, None
-        woken()
-        return []  # a descriptor that is ready stays so
+        is_over = (timeout is None or timeout > 0) and self._wait(sleeper, timeout)
+        ready = self._ready(0 if is_over or (extension and timeout is not None) else timeout)
+        unhurried = sleeper.unhurried() if ready else ()
+        if is_over or any(key.fd not in unhurried for key, _ in ready):
+            self.sleeper = None
+            sleeper.woken()
+            return []  # a descriptor that is ready stays so
+        if ready:
+            sleeper.touched()
+        return ready
 
-    def _is_over(self, timeout: float | None) -> bool:
-        """Wait while nothing happens; return whether something did, or is to be done."""
-        if timeout is not None and timeout <= 0:
-            return bool(self._ready(timeout))
-        if (watched := self._watched()) is None:
+    def _wait(self, sleeper: Sleeper, timeout: float | None) -> bool:
+        """Wait for events while nothing that wakes nobody happens; return whether that did, or is to be done.
+
+        Without the native extension, waiting is up to the caller.
+        """
+        if (watched := sleeper.watched()) is None:
             return True
         if extension is None or timeout is None:
-            return bool(self._ready(timeout))
+            return False
         try:
-            has_changed: bool = extension.wait_quietly(self.fileno(), timeout, _LOOK_S, watched)
+            return bool(extension.wait_quietly(self.fileno(), timeout, _LOOK_S, watched))
         except (MemoryError, TypeError, ValueError, OverflowError) as error:
             _log.error("what wakes nobody cannot be looked at: %r", error)
             return True
-        return has_changed or bool(self._ready(0))
 
     def _ready(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         try:
@@ -95,20 +113,12 @@ class SteadyLoop(asyncio.SelectorEventLoop):
         selector = SteadySelector()
         super().__init__(selector)
         self._steady = selector
-
         self.is_looking = extension is not None
         """Whether it looks at what is watched while it rests; without the native extension others have to."""
 
-    def rest(self, watched: Callable[[], Sequence[Watched] | None], woken: Callable[[], None]) -> None:
-        """Rest from now on until something happens, and call `woken` then, before it is handled.
-
-        `watched` returns what to look at meanwhile, and None as soon as there is something to do.
-        """
-        self._steady.rest(watched, woken)
-
-    def stay_awake(self) -> None:
-        """Report what happens at once, as long as nobody says otherwise."""
-        self._steady.rest(tuple, None)
+    def rest(self, sleeper: Sleeper | None) -> None:
+        """Rest from now on until something happens; None: report what happens at once."""
+        self._steady.sleeper = sleeper
 
 
 def run(main: Coroutine[Any, Any, None]) -> None:

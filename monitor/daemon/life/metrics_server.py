@@ -3,7 +3,8 @@
 import asyncio
 import contextlib
 from collections.abc import Callable, Mapping
-from typing import TypeVar
+from queue import Empty, SimpleQueue
+from typing import NamedTuple, TypeVar
 
 from monitor.daemon.catalogue import METRICS
 from monitor.daemon.life.health import Health
@@ -55,7 +56,7 @@ class MetricsServer:
 
     def _read_samples(self) -> list[Sample]:
         """Collect all samples, so that they fit together."""
-        return self._on_loop(lambda: list(self._health.samples()))
+        return self._on_loop(self._health.samples)
 
     def _read_exemplars(self) -> Mapping[Series, Exemplar]:
         return self._on_loop(self._exemplars)
@@ -66,8 +67,25 @@ class MetricsServer:
 
     def _on_loop(self, ask: Callable[[], _T]) -> _T:
         """Call on the loop's thread, and return the result; called from the server's thread."""
+        answers: SimpleQueue[_T | _Fault] = SimpleQueue()
 
-        async def asked() -> _T:
-            return ask()
+        def answer() -> None:
+            try:
+                answers.put(ask())
+            except Exception as error:  # noqa: BLE001 - for the thread that asked
+                answers.put(_Fault(error))
 
-        return asyncio.run_coroutine_threadsafe(asked(), self._loop).result(_TIMEOUT_S)
+        self._loop.call_soon_threadsafe(answer)
+        try:
+            found = answers.get(timeout=_TIMEOUT_S)
+        except Empty:
+            raise TimeoutError from None
+        if isinstance(found, _Fault):
+            raise found.error
+        return found
+
+
+class _Fault(NamedTuple):
+    """What a question to the loop raised."""
+
+    error: Exception

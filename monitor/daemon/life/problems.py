@@ -1,7 +1,7 @@
 """What is not as it should be: gathers the problems of all parts, each with its kind, worst first."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from monitor.daemon.life import capacity
 from monitor.daemon.life.config_files import ConfigFiles
@@ -16,11 +16,12 @@ from monitor.daemon.pipeline.pipeline import Pipeline
 from monitor.daemon.selfcheck.windows import window_problems
 from monitor.daemon.sources.runners import Sources
 from monitor.enforcers.nftables.ruleset import set_specs
-from monitor.metrics.metric import Sample
+from monitor.metrics.metric import KeptSamples, Sample
 from monitor.model.problems import Problem, ProblemKind, of_kind, worst_first
 from monitor.node.surroundings import Surroundings
 from monitor.state.saver import Saver
 
+_NEW_ENOUGH_S = 1.0
 _FOREIGN_SHARE = 0.25
 """Of the room of a set: more elements of other programs are a problem."""
 SEE_FOREIGN = "see `nodewarden list --detector foreign`; `nodewarden unban` removes them"
@@ -57,23 +58,32 @@ class Problems:
         self._recording = recording
         self._scrapers = scrapers
         self._elsewhere = elsewhere
+        self._kinds = KeptSamples()
+        self._found_kinds: frozenset[ProblemKind] = frozenset()
+        self._found_s = float("-inf")
+        self._room = capacity.RoomProblems(pipeline.policy)
 
     def found(self) -> list[Problem]:
         """Return what is not as it should be, worst first."""
-        return worst_first(
+        found = worst_first(
             [*self._of_traffic(), *self._of_the_daemon(), *self._of_enforcement(), *self._of_detectors()]
         )
+        self._found_kinds, self._found_s = frozenset(one.kind for one in found), time.monotonic()
+        return found
 
-    def samples(self) -> Iterator[Sample]:
-        """Yield 1 for each kind of which there is a problem, and 0 for the others."""
-        found = {one.kind for one in self.found()}
-        for kind in ProblemKind:
-            yield "nodewarden_problem", (kind,), float(kind in found)
+    def samples(self) -> Sequence[Sample]:
+        """Return 1 for each kind of which there is a problem, and 0 for the others; those of a tick are new enough."""
+        if not 0 <= time.monotonic() - self._found_s < _NEW_ENOUGH_S:
+            self.found()
+        found = self._found_kinds
+        return self._kinds.of(
+            found, lambda: (("nodewarden_problem", (one,), float(one in found)) for one in ProblemKind)
+        )
 
     def _of_traffic(self) -> Iterator[Problem]:
         now_s = time.time()
         pipeline = self._pipeline
-        yield from capacity.problems(pipeline.policy, now_s)
+        yield from self._room.found(now_s)
         if wide := pipeline.guard.breadth.problem:
             yield Problem(ProblemKind.ALLOWLIST_WIDE, f"{wide} (`nodewarden allow list`)")
         yield from of_kind(ProblemKind.FLOOD, pipeline.floods.describe(now_s))
@@ -104,9 +114,8 @@ class Problems:
         if table.is_wanted and not table.is_up and "set_up" not in table.faults:
             yield Problem(ProblemKind.TABLE, "the table inet nodewarden is not in place; see the log")
         yield from of_kind(ProblemKind.TABLE, [f"the table inet nodewarden {text}" for text in table.faults.values()])
-        specs = set_specs(pipeline.ledger.max_bans)
         for name, count in table.foreign.counts().items():
-            if count > (size := specs[name].size) * _FOREIGN_SHARE:
+            if count and count > (size := set_specs(pipeline.ledger.max_bans)[name].size) * _FOREIGN_SHARE:
                 text = f"{count} elements that other programs added take much of the room of set {name} ({size})"
                 yield Problem(ProblemKind.FOREIGN, f"{text}: {SEE_FOREIGN}")
         yield from of_kind(ProblemKind.REFUSED, [pipeline.refused.problem])

@@ -55,6 +55,7 @@ class Recording(Listener):
         self._is_stopped = False
         self._marker_fault = ""
         self._pipeline: Pipeline | None = None
+        self._written = self._recorder.written
         self._known = (0, 0)
         self._lost_at_s = self._counted_at_s = self._state_at_s = float("-inf")
 
@@ -102,6 +103,9 @@ class Recording(Listener):
         if self._recorder.written.wants_state and self._clock() - self._state_at_s >= _STATE_EVERY_S:
             self._renew(time.time())
         self._recorder.tick()
+        if self._recorder.written is self._written:  # the thread wrote nothing since, and lost nothing
+            return
+        self._written = self._recorder.written
         known = sum(self._recorder.lost().values()), self._recorder.total("counted_events")
         if known[0] != self._known[0]:
             self._lost_at_s = self._clock()

@@ -23,7 +23,11 @@ from monitor.state.saver import Saver
 
 _log = logging.getLogger(__name__)
 _EVERY_S = 10
-"""Ticks in which all windows are saved, a share of them in each: saving all at once would delay bans."""
+"""Seconds in which all windows are saved, a share of them in each: saving all at once would delay bans."""
+_WAIT_S = 5
+"""A packet that was logged may wait that long for connection tracking; only then it counts, or its prefix learns."""
+_ANYWAY_EVERY_S = 300.0
+"""How often windows are compared with what is saved although nothing was counted: in the meantime, time forgot some."""
 _MAX_ROWS = 4096
 _MAX_TOTAL_ROWS = 32_768
 _CLIENTS = "clients"
@@ -68,6 +72,12 @@ class SavedWindows:
         self._of_logs: set[str] = set()
         self._turn = 0
         self._passed = PassedSeconds(_EVERY_S)
+        self._counted_known = -1
+        self._count = 1
+        """Of all parts."""
+        self._turns_left = 0
+        """Shares until all that was counted by `_counted_known` is saved."""
+        self._round_at_s = float("-inf")
 
     def restore(self, now_s: float) -> int:
         """Remember what an earlier run counted; return how many detectors did."""
@@ -84,22 +94,37 @@ class SavedWindows:
         return restored
 
     def tick(self, now_s: float) -> None:
-        """Save the shares of the seconds that passed since the last tick."""
-        parts = self._parts()
+        """Save the shares of the seconds that passed since the last tick, if they may hold anything new."""
+        has_news = self._has_news(now_s)
+        parts = self._parts() if has_news else ()
         for _ in range(self._passed.take(now_s)):
             self._turn = (self._turn + 1) % _EVERY_S
-            self._save(parts[self._turn :: _EVERY_S], max(1, len(parts)), now_s)
+            if has_news:
+                self._turns_left -= 1
+                self._save(parts[self._turn :: _EVERY_S], now_s)
+            elif self._turn == 0:
+                self._save(self._more, now_s)  # nobody says what changed of them
+
+    def _has_news(self, now_s: float) -> bool:
+        """Whether there are shares that were not saved since something was counted last."""
+        counted = self._pipeline.counted_total
+        if counted != self._counted_known or not 0 <= self._round_at_s - now_s <= _ANYWAY_EVERY_S:
+            self._counted_known, self._turns_left = counted, _EVERY_S + _WAIT_S
+            self._round_at_s = now_s + _ANYWAY_EVERY_S
+        return self._turns_left > 0
 
     def save(self, now_s: float) -> None:
         """Save all."""
-        parts = self._parts()
-        self._save(parts, max(1, len(parts)), now_s)
+        self._save(self._parts(), now_s)
 
-    def _save(self, parts: Sequence[SavedPart], count: int, now_s: float) -> None:
+    def _save(self, parts: Sequence[SavedPart], now_s: float) -> None:
+        if not parts:
+            return
         is_settled = self._is_settled()
-        limit = min(_MAX_ROWS, _MAX_TOTAL_ROWS // count)
+        limit = min(_MAX_ROWS, _MAX_TOTAL_ROWS // max(1, self._count))
         for name, kind, windows, _ in parts:
             if name in self._of_logs and not is_settled:
+                self._turns_left = _EVERY_S  # it is saved once its cursor is where events were handed on to
                 continue
             content = encoded(kind, [list(window.export(limit)) for window in windows])
             if content != self._saved.get(name):
@@ -110,6 +135,7 @@ class SavedWindows:
         """Return what is kept; note which of it rests on logs."""
         parts = [*counted_parts(self._pipeline), *self._more]
         self._of_logs.update(one.name for one in parts if one.is_of_logs)
+        self._count = len(parts)
         return parts
 
 

@@ -101,6 +101,8 @@ class ScraperWatch:
     def tick(self) -> None:
         """Protect who is to be protected, and look for who is banned; call it each second."""
         self.has_news = False
+        if not (self._internal.clients or self._others.clients or self.entries or self.banned):
+            return
         self._find_banned()
         now_s = self._clock()
         for table in (self._internal, self._others):

@@ -1,6 +1,5 @@
 """The daemon's life: open everything, run the loop, reload, stop; it alone watches clocks and signals."""
 
-import asyncio
 import logging
 import signal
 import sys
@@ -14,8 +13,8 @@ from monitor.daemon.life.assembly import Assembly
 from monitor.daemon.life.config_watch import ConfigWatch
 from monitor.daemon.life.enforcers import take_over
 from monitor.daemon.life.in_force import modes
-from monitor.daemon.life.loop import SteadyLoop
 from monitor.daemon.life.pace import REST_AWAKE_S, REST_S, Pace
+from monitor.daemon.life.rest import Rest
 from monitor.daemon.selfcheck.doctor import log_check
 from monitor.daemon.trial.keeper import TrialKeeper
 from monitor.daemon.trial.resume import resume
@@ -24,7 +23,6 @@ from monitor.native import Watched
 from monitor.settings.load import Loaded
 
 _log = logging.getLogger(__name__)
-_TICK_S = 1.0
 _SIGNS_OF_LIFE = 3
 """How often systemd's watchdog is fed in its time, at least."""
 _SAVE_TIMEOUT_S = 5.0
@@ -39,9 +37,9 @@ class Service(Assembly):
         """Wire the stages, as `Assembly` does; nothing is opened or changed yet."""
         super().__init__(path, loaded, trials)
         self._clock = ClockSteps(time.monotonic(), time.time())
-        self._wake = asyncio.Event()
-        self._is_stopping = self._is_woken = False
-        rest_s = REST_S if isinstance(self._loop, SteadyLoop) and self._loop.is_looking else REST_AWAKE_S
+        self._is_stopping = False
+        self._rest = Rest(self._loop)
+        rest_s = REST_S if self._rest.is_long else REST_AWAKE_S
         self._pace = Pace(min(rest_s, self._systemd.watchdog_s / _SIGNS_OF_LIFE))
         self._changes_known = 0
         self._is_reload_due = False
@@ -100,37 +98,32 @@ class Service(Assembly):
             self.try_reload()
         self._systemd.ready()
         while not self._is_stopping:
-            self._wake.clear()
             self._look()
-            timer = self._loop.call_later(self._pause_s(), self._wake.set)  # only now: a long tick leaves time to read
-            await self._wake.wait()
-            timer.cancel()
+            await self._pause()  # only now: a long tick leaves time to read
         self._systemd.stopping()
         _log.info("stopping; the bans in force stay in the kernel until they end (`nodewarden flush` removes them)")
 
     def _stop(self) -> None:
         self._is_stopping = True
-        self._wake.set()
+        self._rest.wake()
 
     def _look(self) -> None:
         """Do a tick if it is due."""
-        now_s, is_woken, self._is_woken = time.monotonic(), self._is_woken, False
-        if self._pace.is_due(now_s, has_news=self._has_news(), is_woken=is_woken):
+        is_woken = self._rest.take_woken()
+        if self._pace.is_due(time.monotonic(), has_news=self._has_news(), is_woken=is_woken):
             self._changes_known = self._changes_total  # those of this tick are news for the next one
             self._supervisor.run(self._tick_parts())
         else:
             self._supervisor.run({"following the clock": self._follow_clock})
 
-    def _pause_s(self) -> float:
-        """Return how long to wait for the next tick; have the loop rest if nothing is to be done before."""
-        if not isinstance(self._loop, SteadyLoop):
-            return _TICK_S
+    async def _pause(self) -> None:
+        """Wait for the next look, at rest if nothing is to be done before."""
         if not self._pace.is_resting or self._watched() is None:
-            self._loop.stay_awake()
-            return _TICK_S
-        self._loop.rest(self._watched, self._woken)
+            await self._rest.stay_awake()
+            return
         left_s = max(0.0, self.pipeline.next_end_s - time.time())
-        return min(self._pace.left_s(time.monotonic()), left_s) if self._loop.is_looking else _TICK_S
+        left_s = min(self._pace.left_s(time.monotonic()), left_s)
+        await self._rest.rest(left_s, self._watched, self._sources.unhurried)
 
     def _watched(self) -> Sequence[Watched] | None:
         """Return what the loop is to look at while it rests; None if there is something to do."""
@@ -139,11 +132,6 @@ class Service(Assembly):
         except Exception as error:  # noqa: BLE001 - for the supervisor: a fault costs a rest
             self._supervisor.failed("looking for what to watch", error)
             return None
-
-    def _woken(self) -> None:
-        """Look around before what ended the rest is handled."""
-        self._is_woken = True
-        self._wake.set()
 
     def _found_news(self) -> bool:
         """Return whether the last tick found something, or is to be followed by another one."""
@@ -173,6 +161,7 @@ class Service(Assembly):
             "following the clock": self._follow_clock,
             **{name: partial(part, now_s) for name, part in self.pipeline.tick_parts().items()},
             **self._sources.tick_parts(),
+            "looking around the node": self._surroundings.tick,
             **self._sight.tick_parts(now_s),
             "following those who monitor": self._scrapers.tick,
             **self._elsewhere.tick_parts(now_s),

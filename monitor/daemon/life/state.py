@@ -156,6 +156,7 @@ class State:
 
     def close(self, timeout_s: float) -> None:
         """Save what is to be known after a restart."""
+        self._services.close()
         self.clock.save(time.time())
         self._windows.save(time.time())
         self._saver.close(timeout_s)

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 
 from monitor.metrics.metric import Sample
@@ -25,20 +25,24 @@ class SysctlWatch:
     ) -> None:
         """Read once. `uses` returns what the configuration uses of `kernel_settings`; `clock` is in seconds."""
         self._uses = uses
-        self._reader = kernel_settings.ValueReader(root)
-        self._read: tuple[dict[str, bytes], Collection[str]] | None = None
+        self._files = kernel_settings.value_files(root)
+        self._read: tuple[Mapping[str, bytes], Collection[str]] | None = None
         self._clock = clock
         self._next_s = float("-inf")
         self._values: dict[str, str] = {}
+        self._judged: tuple[dict[str, str], Collection[str]] = {}, ()
+        self._problems: list[str] = []
+        """Those of the values that were judged last."""
         self._told: list[str] = []
         self.tick()
 
     def tick(self) -> None:
         """Read if it is time, and log what is new; call it each second."""
-        if self._clock() < self._next_s:
+        now_s = self._clock()
+        if now_s < self._next_s:
             return
-        self._next_s = self._clock() + _EVERY_S
-        read = self._reader.read(), self._uses()
+        self._next_s = now_s + _EVERY_S
+        read = self._files.read(), self._uses()
         if read == self._read:
             return
         self._read, self._values = read, kernel_settings.decoded(read[0])
@@ -49,11 +53,14 @@ class SysctlWatch:
 
     def close(self) -> None:
         """End reading."""
-        self._reader.close()
+        self._files.close()
 
     def problems(self) -> list[str]:
         """Say which values hide evidence."""
-        return kernel_settings.problems(self._values, self._uses())
+        judged = self._values, self._uses()
+        if judged[0] is not self._judged[0] or judged[1] is not self._judged[1]:
+            self._judged, self._problems = judged, kernel_settings.problems(*judged)
+        return self._problems
 
     def notices(self) -> list[str]:
         """Say which values weaken evidence."""

@@ -19,9 +19,12 @@ class ServiceManager:
         if self._address.startswith("@"):
             self._address = "\0" + self._address[1:]
         self._socket: socket.socket | None = None
+        self._is_connected = False
         self._trouble = ""
         self._status = ""
         """The last status that was sent."""
+        self.watchdog_s = _watchdog_s()
+        """How soon the watchdog expects a sign of life from this process, in seconds; infinity if it expects none."""
         if self._address:
             try:
                 self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -56,15 +59,6 @@ class ServiceManager:
         if status != self._status:
             self._status = status if self._send("STATUS=" + status) else ""
 
-    @property
-    def watchdog_s(self) -> float:
-        """How soon the watchdog expects a sign of life from this process, in seconds; infinity if it expects none."""
-        mine = str(os.getpid())
-        time_us = os.environ.get("WATCHDOG_USEC", "")
-        if not time_us.isdecimal() or int(time_us) == 0 or os.environ.get("WATCHDOG_PID", mine) != mine:
-            return float("inf")
-        return int(time_us) / 1e6
-
     def alive(self) -> None:
         """Feed the watchdog, if it expects a sign of life from this process."""
         if self.watchdog_s < float("inf"):
@@ -78,18 +72,39 @@ class ServiceManager:
         """Send one state, several separated by newlines; return whether systemd gets it."""
         if self._socket is None:
             return False
+        data = state.encode(errors="replace")
         try:
-            self._socket.sendto(state.encode(errors="replace"), self._address)
+            try:
+                self._send_to_known(self._socket, data)
+            except OSError:  # there may be another socket at this address by now
+                self._is_connected = False
+                self._send_to_known(self._socket, data)
             self._trouble = ""
         except OSError as error:
             self._failed(error)
             return False
         return True
 
+    def _send_to_known(self, opened: socket.socket, data: bytes) -> None:
+        """Send without looking the address up, as long as its socket is there: that costs more than to send."""
+        if not self._is_connected:
+            opened.connect(self._address)
+            self._is_connected = True
+        opened.send(data)
+
     def _failed(self, error: OSError) -> None:
+        self._is_connected = False
         if not self._trouble:
             _log.warning("systemd cannot be notified: %s; tried again each second", error)
         self._trouble = str(error)
+
+
+def _watchdog_s() -> float:
+    mine = str(os.getpid())
+    time_us = os.environ.get("WATCHDOG_USEC", "")
+    if not time_us.isdecimal() or int(time_us) == 0 or os.environ.get("WATCHDOG_PID", mine) != mine:
+        return float("inf")
+    return int(time_us) / 1e6
 
 
 def logs_to_journal() -> bool:

@@ -9,13 +9,14 @@ import asyncio
 import contextlib
 import itertools
 import time
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Sequence
 
 from monitor.audit.rules.authors import is_settled
 from monitor.enforcers.nftables.drift import Drift, DriftWatch
 from monitor.enforcers.nftables.keeper import ALLOWLIST, DEFINITION, PARTS, TableKeeper
 from monitor.enforcers.nftables.kernel_generation import KernelGeneration
 from monitor.enforcers.nftables.rule_changes import RuleChanges
+from monitor.model.addresses import Network
 from monitor.model.errors import SYSTEM_FAULTS, explain
 from monitor.model.retry import Worker
 
@@ -64,9 +65,11 @@ class TableWatch:
         self._all_from_s = 0.0
         self._compared_s = dict.fromkeys(PARTS, time.monotonic())
         self._why_not = dict.fromkeys(PARTS, "")
+        self._is_unseen = False
+        """Whether others changed nf_tables before notifications were listened to."""
         self._generation = generation or KernelGeneration()
-        self._alike: dict[str, tuple[int, float]] = {}
-        """The number of the kernel's rules with which a part was as it should be, and when that was read."""
+        self._alike: dict[str, tuple[int, Sequence[Network], float]] = {}
+        """With which number of the kernel's rules and allowlist a part was as it should be, and when that was read."""
 
     @property
     def oldest_s(self) -> float:
@@ -74,13 +77,19 @@ class TableWatch:
         return time.monotonic() - min(self._compared_s.values())
 
     def open(self) -> None:
-        """Start to listen for notifications; if that fails, comparisons alone find changes, and it is tried again."""
+        """Start to listen for notifications; if that fails, comparisons alone find changes, and it is tried again.
+
+        What others changed before, while the start wrote the table, was not notified: it is compared at once.
+        """
         try:
             self._watch = DriftWatch(self._ports, self.changes)
         except SYSTEM_FAULTS as error:
             self._unnoticed(error)
-            return
-        self._listen()
+        else:
+            self._listen()
+        if self._keeper.others_changed():
+            self._is_unseen = True
+            self._wake.set()
 
     def attach(self, loop: asyncio.AbstractEventLoop) -> None:
         """Read and compare on this loop."""
@@ -167,6 +176,7 @@ class TableWatch:
                 self.open()
                 self._keeper.suspects |= dict.fromkeys(PARTS)
             await self._compare_suspects()
+            await self._compare_unseen()
             for part in regular:
                 await self._compare(part, is_suspect=False)
 
@@ -191,6 +201,20 @@ class TableWatch:
             took_s = time.monotonic() - started_s
             self._all_from_s = time.monotonic() + min(_MAX_WAIT_S, _BUSY_SHARE * took_s)
 
+    async def _compare_unseen(self) -> None:
+        """Compare all parts after a start during which others changed nf_tables: large sets by count and sample first.
+
+        Most often these others have nothing to do with us: Kubernetes changes its rules each time a service changes.
+        """
+        if not self._is_unseen:
+            return
+        self._is_unseen = False
+        for part in PARTS:
+            await self._compare(part, is_suspect=False)
+            if self._why_not[part]:
+                self._keeper.suspects[part] = None
+        self._keeper.list_large_sets()
+
     async def _compare(self, part: str, *, is_suspect: bool, may_rewrite: bool = False) -> None:
         """Compare a part and have it reverted; a fault of our own in it keeps no other part from being compared."""
         if not self._keeper.is_needed:
@@ -209,10 +233,10 @@ class TableWatch:
         self._report()
 
     def _is_unchanged(self, part: str) -> bool:
-        """Return whether a part was as it should be, and nobody changed anything in nf_tables since."""
-        generation, read_s = self._alike.get(part, (None, 0.0))
-        is_recent = time.monotonic() - read_s < _READ_EVERY_S
-        return generation is not None and is_recent and self._generation.read() == generation
+        """Return whether a part was as it should be, still should be so, and nobody changed nf_tables since."""
+        generation, allowlist, read_s = self._alike.get(part, (None, (), 0.0))
+        is_same = allowlist is self._keeper.allowlist and time.monotonic() - read_s < _READ_EVERY_S
+        return generation is not None and is_same and self._generation.read() == generation
 
     async def _compared(self, part: str, *, is_suspect: bool, may_rewrite: bool) -> str:
         """Compare a part; return why that was not possible. What is suspected is then written anew, or stays so.
@@ -220,12 +244,12 @@ class TableWatch:
         Writing anew is not always allowed: notifications of our own writing may be lost too, and are suspicious.
         """
         self._alike.pop(part, None)
-        generation = self._generation.read()
+        generation, allowlist = self._generation.read(), self._keeper.allowlist
         try:
             job = self._worker.submit(self._keeper.read, part, self._keeper.snapshot(), is_suspect=is_suspect)
             reading = await asyncio.wrap_future(job)
             if part in (DEFINITION, ALLOWLIST) and reading == [] and generation is not None:
-                self._alike[part] = generation, time.monotonic()
+                self._alike[part] = generation, allowlist, time.monotonic()
             for _ in self._keeper.judge(part, reading, time.time()):
                 await asyncio.sleep(0)
         except SYSTEM_FAULTS as error:

@@ -54,9 +54,11 @@ class Tracking:
     def tick(self, now_s: float) -> None:
         """See to the table; call it each second, once the bans of an earlier run are known."""
         self._has_run = True
-        self._rest()
+        share = self._share()
+        if self.is_resting or share >= _FULL:
+            self._rest(share)
         table = self._pipeline.table
-        if self._is_read() and not self.is_resting and not table.is_wanted:
+        if not table.is_wanted and self._is_read() and not self.is_resting:
             table.is_wanted = True
             table.repair(now_s)
 
@@ -88,9 +90,9 @@ class Tracking:
         else:
             _log.info("the table inet nodewarden, which had no bans, is removed: nodewarden only observed")
 
-    def _rest(self) -> None:
+    def _rest(self, share: float) -> None:
         """Remove the table when connections are about to be dropped because of it, and end that when there is room."""
-        table, share, is_for_tracking = self._pipeline.table, self._share(), self._is_for_tracking()
+        table, is_for_tracking = self._pipeline.table, self._is_for_tracking()
         if self._rests_until_s is not None:
             is_over = self._clock() >= self._rests_until_s and share < _EMPTY_ENOUGH
             if is_over or not is_for_tracking:

@@ -49,6 +49,11 @@ class NotifyWatch:
         self._kinds = kinds
         self._path: Path = notify_directory(settings.state.directory) / STATE_NAME
 
+    @property
+    def has_channels(self) -> bool:
+        """Whether the configuration has a channel, so that a notifier follows the events."""
+        return bool(self._kinds)
+
     def tick(self) -> None:
         """Take what was read, and have it read again when it is time."""
         if self._reading is not None and self._reading.done():

@@ -124,6 +124,8 @@ class Arrangement:
     @property
     def counting(self) -> list[Detector[Any]]:
         """All detectors, and those of the same names that count single networks apart."""
+        if not self.routes:  # nearly everywhere
+            return list(self.detectors)
         return [one for base in self.detectors for one in self.counting_as(base)]
 
     def counting_as(self, base: Detector[Any]) -> list[Detector[Any]]:

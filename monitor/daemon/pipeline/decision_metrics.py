@@ -41,6 +41,8 @@ class DecisionMetrics(Listener):
         self._place = Place(pod_of=pod_of)
         self._clock = clock
         self._latest: dict[Series, _Latest] = {}
+        self.changes = 0
+        """Another number whenever a total may be another one."""
         self.alerts: Counter[tuple[str, Mode, Strength]] = Counter()
         self.floods: Counter[str] = Counter()
         """By detector."""
@@ -56,17 +58,20 @@ class DecisionMetrics(Listener):
 
     def alerted(self, alert: Alert, mode: Mode) -> None:
         """Count an alert."""
+        self.changes += 1
         self.alerts[alert.detector, mode, alert.strength] += 1
         self._latest[ALERTS, (alert.detector, mode, alert.strength)] = _Latest(alert.network, alert.ours, self._clock())
 
     def flooded(self, alert: FloodAlert, mode: Mode) -> None:
         """Count a flood; forged sources prove nothing about anybody."""
+        self.changes += 1
         self.floods[alert.detector] += 1
         self.alerts[alert.detector, mode, Strength.SPOOFABLE] += 1
         self._latest[ALERTS, (alert.detector, mode, Strength.SPOOFABLE)] = _Latest(None, alert.ours, self._clock())
 
     def settled(self, decisions: Sequence[Decision], done_s: float) -> None:
         """Count decisions, and measure those that are in force."""
+        self.changes += 1
         for decision in decisions:
             wanted = decision.claim or decision.wish
             # names of lists and peers come from elsewhere, without end
@@ -80,6 +85,7 @@ class DecisionMetrics(Listener):
 
     def ended(self, ended: Sequence[Ended]) -> None:
         """Count bans in force that are over; a claim that ends while others hold the ban is none."""
+        self.changes += 1
         for one in ended:
             self.ended_bans[one.cause] += one.ban.mode is Mode.ENFORCE and one.remaining is None
 

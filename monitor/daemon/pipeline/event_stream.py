@@ -21,6 +21,7 @@ from monitor.daemon.pipeline.event_pages import PAGE, EventPage, pack
 from monitor.daemon.pipeline.listeners import Listener
 from monitor.model.alerts import FloodAlert
 from monitor.model.bans import Ban, Mode
+from monitor.model.parts import in_parts
 
 MAX_EVENTS = 16_384
 _OBJECTS = 2048
@@ -110,6 +111,10 @@ class EventStream(Listener):
                 break
             found += page.news_after(number)
         return found
+
+    def pages(self) -> list[EventPage]:
+        """Return all kept events, packed, oldest first; packing the newest takes up to 20 ms."""
+        return [*self._older, *(pack([self._show(one) for one in some]) for some in in_parts(list(self._events), PAGE))]
 
     def settled(self, decisions: Sequence[Decision], done_s: float) -> None:
         """Keep decisions; that a ban covers further alerts is no event."""

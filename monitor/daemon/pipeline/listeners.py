@@ -59,6 +59,7 @@ class Listeners(Listener):
     def __init__(self, listeners: Sequence[Listener]) -> None:
         """Take them in the order in which they are told."""
         self._listeners = tuple(listeners)
+        self._ticking = tuple(one for one in listeners if type(one).tick is not Listener.tick)
         self.errors: Counter[str] = Counter({one.name: 0 for one in listeners})
         """Calls that failed, by listener."""
 
@@ -103,10 +104,10 @@ class Listeners(Listener):
 
     def tick(self, now_s: float) -> None:
         """Tell all."""
-        self._tell(lambda one: one.tick(now_s))
+        self._tell(lambda one: one.tick(now_s), self._ticking)
 
-    def _tell(self, call: Callable[[Listener], None]) -> None:
-        for one in self._listeners:
+    def _tell(self, call: Callable[[Listener], None], listeners: Sequence[Listener] | None = None) -> None:
+        for one in self._listeners if listeners is None else listeners:
             try:
                 call(one)
             except Exception:  # noqa: BLE001 - a listener must never cost a ban

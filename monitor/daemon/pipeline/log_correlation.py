@@ -166,6 +166,8 @@ class LogCorrelation:
 
     def release(self, now_s: float) -> list[PacketLogged]:
         """Return the lines that waited long enough: no connection was opened by their packets."""
+        if not (self._waiting or self._counted or self._opened):
+            return []
         flows_s = self._flows_s
         released = self._waiting.pop_while(
             lambda line: flows_s >= line.came_s + WAIT_S or not 0 <= now_s - line.came_s < _ALIVE_S

@@ -81,9 +81,10 @@ class Pipeline(Stages):
             self.tap.hand(Restored(now_s, claims, allowed=list(self.added), services=services))
 
     @contextmanager
-    def _told(self, now_s: float, make: Callable[[], Input]) -> Iterator[None]:
+    def _told(self, now_s: float, make: Callable[[], Input], *, changes_windows: bool = True) -> Iterator[None]:
         """Carry out what is told, and hand it on; if it fails, too."""
         self.inputs_total += 1
+        self.counted_total += changes_windows
         self._begin(now_s)
         try:
             yield
@@ -101,6 +102,7 @@ class Pipeline(Stages):
         if not events:
             return []
         self.inputs_total += any(map(self._calls_for_ticks, events))
+        self.counted_total += not all(type(one) is FlowBatch and one.is_empty for one in events)
         self._begin(now_s)
         try:
             return self._process(events, now_s)
@@ -161,6 +163,7 @@ class Pipeline(Stages):
     def _review_services(self, now_s: float) -> None:
         """Take back what rests on attempts at a service that was not known yet."""
         if new := self.evidence.services.take_new():
+            self.counted_total += 1
             for detector in self.counting:
                 self._acquit(detector.name, detector.review(new), now_s)
             self.shadows.review(new)
@@ -203,7 +206,8 @@ class Pipeline(Stages):
     def follow_listeners(self, listening: Iterable[Service], now_s: float, *, is_seen: bool) -> None:
         """Follow the listening sockets of this node; `is_seen`: they count as seen to work now."""
         listening = sorted(listening)
-        with self._told(now_s, lambda: Listening(now_s, listening, is_seen)):
+        # new ones are reviewed later
+        with self._told(now_s, lambda: Listening(now_s, listening, is_seen), changes_windows=False):
             self.evidence.services.follow(listening)
             if is_seen:
                 self.evidence.services.see_listeners(now_s)

@@ -16,6 +16,9 @@ from monitor.model.flows import Flow, FlowBatch, FlowIncomplete
 class Stages(Arrangement):
     """Events in, bans in force out. Synchronous: a batch is through when `_process` returns."""
 
+    counted_total = 0
+    """How often anything came that may change what detectors count, the known clients, or log prefixes."""
+
     @property
     def events(self) -> int:
         """How many events came, of all kinds."""
@@ -73,7 +76,11 @@ class Stages(Arrangement):
 
     def release(self, now_s: float) -> list[Decision]:
         """Take logged packets that waited for connection tracking all the way."""
-        return self._process_admitted(self.evidence.release(now_s), now_s)
+        released = self.evidence.release(now_s)
+        if not released:
+            return []
+        self.counted_total += 1
+        return self._process_admitted(released, now_s)
 
     def _take_back(self, events: Sequence[PacketLogged], now_s: float) -> None:
         """Take back logged packets that were accepted, and end the bans that rest on them."""

@@ -102,6 +102,7 @@ class LogScan:
     def _read_from(self, filters: LogFilters) -> None:
         self.files = {name: where for name, where in filters.files.items() if name not in self.faults}
         self.journal = {name: where for name, where in filters.journal.items() if name not in self.faults}
+        self._paths = {name: [normpath(pattern) for pattern in where] for name, where in self.files.items()}
         self._notes = list(filters.notes)
 
     def begin(self, block: LogBlock) -> "Scan | None":
@@ -140,7 +141,7 @@ class LogScan:
         return {
             name: nothing_there(patterns, is_journal_absent=name in self._filters.alternatives)
             for name, patterns in self.files.items()
-            if name not in self.journal and all(normpath(pattern) in waiting for pattern in patterns)
+            if name not in self.journal and all(path in waiting for path in self._paths[name])
         }
 
     def _needed(self, waiting: Container[str]) -> dict[str, str]:

@@ -45,6 +45,7 @@ class Sources:
         self._scan = LogScan(filters, settings.detectors.confirm_timeout_s, settings.state.directory)
         context = RunnerContext(process, saver, self._scan, xdp, pods, take_running)
         self._runners = [row.source.make(row.settings_in(settings), context) for row in SOURCES]
+        self._trackers = [one for one in self._runners if isinstance(one, ConntrackRunner)]
 
     def open(self) -> None:
         """Open every source after its saved cursor; PermanentError where the kernel log cannot be read."""
@@ -86,6 +87,11 @@ class Sources:
             found += watched
         return found
 
+    def unhurried(self) -> set[int]:
+        """Return the descriptors of sources whose events are not judged by what ticks find."""
+        found = (one.unhurried for one in self._runners if isinstance(one, SourceRunner))
+        return {descriptor for descriptor in found if descriptor is not None}
+
     def tick_parts(self) -> dict[str, Callable[[], object]]:
         """Return what each source does each second, by name: retry what failed, save cursors, check for losses."""
         return {"which logs are there": self._look, **{f"the source {one.name}": one.tick for one in self._runners}}
@@ -107,7 +113,7 @@ class Sources:
     @property
     def tracked_share(self) -> float:
         """How full the kernel's table of connections is, from 0 to 1; 0 if that is not known."""
-        return max((one.share for one in self._runners if isinstance(one, ConntrackRunner)), default=0.0)
+        return max((one.share for one in self._trackers), default=0.0)
 
     def poll(self, event: type[Event]) -> None:
         """Read at once what sources of this type of event have."""

@@ -38,6 +38,7 @@ from monitor.enforcers.nftables.port_bans import PortBans
 from monitor.enforcers.nftables.prefix_bans import PrefixBans
 from monitor.enforcers.nftables.ruleset import TABLE, Element, set_name
 from monitor.enforcers.nftables.setup import remove_table
+from monitor.enforcers.nftables.witness import Witness, WitnessedSocket
 from monitor.enforcers.protocol import Failure, ForeignElement, Stopped, Stored
 from monitor.model.addresses import Address, Network, collapse
 from monitor.model.alerts import Strength
@@ -67,6 +68,7 @@ class NftablesEnforcer:
         self._port_bans = PortBans()
         self._clock: tuple[float, float] | None = None
         self._ports: deque[int] = deque(maxlen=_PORTS)
+        self._witness = Witness()
 
     def setup(self, allowlist: Sequence[Network]) -> None:
         """Create the table, or complete an existing one, in one transaction; bans that are in force stay.
@@ -234,6 +236,13 @@ class NftablesEnforcer:
         """The netlink ports from which this instance changes the table; `DriftWatch` ignores their changes."""
         return self._ports
 
+    def others_changed(self) -> bool:
+        """Whether others changed nf_tables, or may have, since the first call of all; later answers are no.
+
+        Call it when notifications are listened to: they tell what comes after.
+        """
+        return self._witness.is_watching and self._witness.end(self._socket())
+
     def exists(self) -> bool:
         """Whether the table exists, whatever its content."""
         return listing.exists(self._socket())
@@ -252,7 +261,7 @@ class NftablesEnforcer:
 
     def _socket(self) -> NetlinkSocket:
         if self._opened is None:
-            self._opened = NetlinkSocket()
+            self._opened = WitnessedSocket(self._witness)
             self._ports.append(self._opened.port)
         return self._opened
 

@@ -11,7 +11,7 @@ from monitor.model.alerts import Strength
 
 _log = logging.getLogger(__name__)
 
-FAULTS = ("set_up", "bans", "refusals", "comparison", "notifications")
+FAULTS = ("set_up", "bans", "allowlist", "refusals", "comparison", "notifications")
 """The parts of a table that may be at fault: a closed set, usable as a metric label."""
 
 

@@ -24,7 +24,7 @@ from monitor.enforcers.protocol import InForce
 from monitor.model.addresses import Network, collapse, host
 from monitor.model.alerts import Strength
 from monitor.model.bans import Ban, Mode
-from monitor.model.errors import TemporaryError
+from monitor.model.errors import SYSTEM_FAULTS, TemporaryError
 from monitor.model.parts import in_parts
 
 _SLICE = 512
@@ -49,6 +49,25 @@ class TableKeeper:
     def is_needed(self) -> bool:
         """Whether there is a table to keep."""
         return self._table.is_wanted
+
+    @property
+    def allowlist(self) -> Sequence[Network]:
+        """The networks that should be in the allow sets; another object whenever they were changed."""
+        return self._table.allowlist
+
+    def others_changed(self) -> bool:
+        """Whether others changed nf_tables while a start wrote the table, so that no notification told it.
+
+        It answers once, right after notifications are listened to.
+        """
+        try:
+            return self._enforcer.others_changed() and self.is_needed
+        except SYSTEM_FAULTS:
+            return self.is_needed
+
+    def list_large_sets(self) -> None:
+        """Have the next comparison of each large set list it."""
+        self._large.distrust()
 
     def fault(self, part: str, text: str) -> None:
         """Note what keeps changes from being noticed; without a text it is over."""

@@ -31,6 +31,10 @@ class LargeSets:
         """Note that a set was listed."""
         self._listed_s[name] = self._monotonic()
 
+    def distrust(self) -> None:
+        """Have the next comparison list each set: others may have changed a few elements unnoticed."""
+        self._listed_s = dict.fromkeys(BAN_SETS, float("-inf"))
+
     def is_alike(self, name: str, wanted: Sequence[Ban], foreign: int) -> bool:
         """Whether a large set has as many elements as it should, and a random sample of its bans.
 

@@ -1,10 +1,11 @@
 """Reads the content of the table: bans, counters, definitions. FileNotFoundError if there is no table or set."""
 
 import errno
+import functools
 from collections.abc import Iterable, Iterator, Sequence
 
 from monitor.enforcers import netlink
-from monitor.enforcers.netlink import GET_ELEMENTS, ElementEncoder, NetlinkReply, RawElement, RawSet
+from monitor.enforcers.netlink import GET_ELEMENTS, ElementEncoder, NetlinkReply, NetlinkRequest, RawElement, RawSet
 from monitor.enforcers.netlink_socket import NetlinkSocket
 from monitor.enforcers.nftables import messages
 from monitor.enforcers.nftables.expiry import decode_ends
@@ -28,6 +29,9 @@ from monitor.model.parts import in_parts
 
 _ATTEMPTS = 5
 _STRENGTHS = BAN_SETS | {former: BAN_SETS[name] for former, name in FORMER_SETS.items()}
+_BAN_COUNTERS = (*BAN_SETS, *PORT_COUNTERS)
+_LEAK_COUNTERS = tuple(f"leak_{hook}" for hook in LEAK_HOOKS)
+_KEPT_COUNTERS = 64
 _QUESTIONS = 512
 """How many elements are requested in one datagram: the replies must fit the receive buffer."""
 
@@ -54,12 +58,12 @@ def read_definitions(
 
 def read_counters(link: NetlinkSocket) -> dict[str, Stopped]:
     """Read the counters of bans, by name."""
-    return _counters(link, (*BAN_SETS, *PORT_COUNTERS))
+    return dict(map(_counter, link.ask(_requests(_BAN_COUNTERS))))
 
 
 def read_any_counters(link: NetlinkSocket) -> dict[str, Stopped]:
     """Read the existing counters of bans and leaks, by current name: an older schema lacks some or has other names."""
-    names = (*FORMER_SETS, *BAN_SETS, *PORT_COUNTERS, *(f"leak_{hook}" for hook in LEAK_HOOKS))
+    names = (*FORMER_SETS, *BAN_SETS, *PORT_COUNTERS, *_LEAK_COUNTERS)
     answers = link.query([messages.get_counter(TABLE, name) for name in names])
     decoded = [netlink.decode_counter(answer.body) for answer in answers if not isinstance(answer, int)]
     return {FORMER_SETS.get(name, name): Stopped(packets, octets) for name, packets, octets in decoded}
@@ -67,8 +71,8 @@ def read_any_counters(link: NetlinkSocket) -> dict[str, Stopped]:
 
 def read_leaks(link: NetlinkSocket) -> dict[str, Stopped]:
     """Read how much banned traffic got through, by hook (`input`, `forward`)."""
-    counters = _counters(link, [f"leak_{hook}" for hook in LEAK_HOOKS])
-    return {hook: counters[f"leak_{hook}"] for hook in LEAK_HOOKS}
+    answers = link.ask(_requests(_LEAK_COUNTERS))
+    return {hook: _counter(answer)[1] for hook, answer in zip(LEAK_HOOKS, answers, strict=True)}
 
 
 def leaked(link: NetlinkSocket, address: Address) -> list[str]:
@@ -81,12 +85,21 @@ def leaked(link: NetlinkSocket, address: Address) -> list[str]:
     return [hook for hook, answer in answers if _starting_at(address, answer)]
 
 
-def _counters(link: NetlinkSocket, names: Iterable[str]) -> dict[str, Stopped]:
-    result = {}
-    for answer in link.query([messages.get_counter(TABLE, name) for name in names]):
-        name, packets, octets = netlink.decode_counter(_present(answer).body)
-        result[name] = Stopped(packets, octets)
-    return result
+@functools.cache
+def _requests(names: tuple[str, ...]) -> list[NetlinkRequest]:
+    """Return what asks for counters; they are asked for each second."""
+    return [messages.get_counter(TABLE, name) for name in names]
+
+
+def _counter(answer: NetlinkReply | int) -> tuple[str, Stopped]:
+    return _decoded(_present(answer).body)
+
+
+@functools.lru_cache(_KEPT_COUNTERS)
+def _decoded(body: bytes) -> tuple[str, Stopped]:
+    """Return name and value of a counter; most are what they were a second ago."""
+    name, packets, octets = netlink.decode_counter(body)
+    return name, Stopped(packets, octets)
 
 
 def read_elements(names: Iterable[str] = tuple(BAN_SETS)) -> list[Element]:

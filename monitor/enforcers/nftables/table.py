@@ -69,6 +69,7 @@ class NftablesTable(TableFaults, Leader):
         self.is_wanted = True
         self._enforcer.setup(self._allowlist)
         self.note_unanswered(self._enforcer.frame.why_not_refused)
+        self.note_fault("allowlist", "")
         self.is_up = True
         self.generation += 1
 
@@ -129,10 +130,14 @@ class NftablesTable(TableFaults, Leader):
             self._clear_doubts(now_s)
 
     def allow(self, networks: Sequence[Network], now_s: float) -> None:
-        """Apply a changed allowlist."""
+        """Apply a changed allowlist; if that fails for good, it is raised, and `repair` tries again."""
         self._allowlist = networks
         if self.is_up:
-            self._repairing(lambda: self._enforcer.set_allowlist(networks), now_s)
+            try:
+                self._repairing(self._write_allowlist, now_s)
+            except (NodewardenError, OSError) as error:
+                self._note_former_allowlist(error)
+                raise
 
     def act(self, action: Action, now_s: float) -> None:
         """Drop or refuse what banned sources send, from now on."""
@@ -193,7 +198,7 @@ class NftablesTable(TableFaults, Leader):
 
     def reallow(self, now_s: float) -> None:
         """Put the allowlist back into the kernel; if that fails, `repair` sets the table up again."""
-        self._keeping(lambda: self._enforcer.set_allowlist(self._allowlist), now_s)
+        self._keeping(self._write_allowlist, now_s)
 
     def is_doubtful(self, network: Network, strength: Strength) -> bool:
         """Whether the kernel may differ from what should be in force, which `repair` corrects."""
@@ -232,7 +237,20 @@ class NftablesTable(TableFaults, Leader):
                 self.note_fault("set_up", f"cannot be set up: {error}")
         if self.is_up:
             self.note_fault("set_up", "")
+        if self.is_up and "allowlist" in self.faults:
+            try:
+                self._write_allowlist()
+            except (NodewardenError, OSError) as error:
+                self.is_up = not isinstance(error, TableMissing)
+                self._note_former_allowlist(error)
         self._clear_doubts(now_s)
+
+    def _write_allowlist(self) -> None:
+        self._enforcer.set_allowlist(self._allowlist)
+        self.note_fault("allowlist", "")
+
+    def _note_former_allowlist(self, error: Exception) -> None:
+        self.note_fault("allowlist", f"may have the former allowlist, the new one cannot be written: {error}")
 
     def _keeping(self, write: Callable[[], None], now_s: float) -> None:
         """Do as `_repairing` does; after an error the table counts as missing, so that `repair` sets it up again."""

@@ -113,8 +113,13 @@ def request(kind: int, *, is_dump: bool) -> bytes:
 
 def ask(opened: socket.socket, kind: int, *, is_dump: bool) -> None:
     """Send a question; TemporaryError if it cannot be sent."""
+    send(opened, request(kind, is_dump=is_dump))
+
+
+def send(opened: socket.socket, questions: bytes) -> None:
+    """Send questions in one datagram; TemporaryError if they cannot be sent."""
     try:
-        opened.send(request(kind, is_dump=is_dump))
+        opened.send(questions)
     except OSError as error:
         raise TemporaryError(f"conntrack cannot be asked: {error.strerror}") from error
 

@@ -98,6 +98,8 @@ class Journal:
         except PermanentError:
             self._appearing.close()
             raise
+        self.needs_polling = False
+        """Whether the descriptor is silent about changes, as of the last `read`: see `timeout_s`."""
         self._waiter = select.epoll()
         self._waiter.register(self._appearing.fileno(), select.EPOLLIN)
         # Of compressed fields no more is unpacked; a little more than a line, so that cuts are seen
@@ -107,6 +109,7 @@ class Journal:
             self._opened_us = time.time_ns() // 1000
             self._seen_us = self._opened_us - _CLOCK_SLACK_US
             self._entry_cursor = self._start(cursor)
+            self.needs_polling = self.timeout_s is not None
         except OSError as error:
             self.close()
             raise TemporaryError(f"cannot read the journal: {error.strerror}") from error
@@ -188,6 +191,7 @@ class Journal:
             self._reader.process()
         except OSError as error:
             raise TemporaryError(f"cannot follow the journal: {error.strerror}") from error
+        self.needs_polling = self.timeout_s is not None  # a file may have come that is on another file system
         if self._appearing.drain() and any(root.exists() for root in self._missing):
             raise TemporaryError("the journal may have moved to a directory that is new: open it again")
 

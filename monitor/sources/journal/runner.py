@@ -110,7 +110,7 @@ class JournalRunner(LogRunner[Journal, JournalSettings]):
         if (now_s := time.monotonic()) >= self._check_at_s:
             self._check_at_s = now_s + _CHECK_EVERY_S
             self._damage = source.problems
-        if source.timeout_s is not None:
+        if source.needs_polling:
             self._take(source)
 
     def _release(self) -> None:

@@ -1,10 +1,12 @@
 """Where there is no room the lowest claim yields, and of one rank the one that ends first, whenever it came."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
+
+import pytest
 
 from monitor.bans.decision import Decision, Verdict
 from monitor.bans.guard import Guard
-from monitor.bans.ledger import Ledger
+from monitor.bans.ledger import Candidate, Ledger
 from monitor.bans.policy import Policy
 from monitor.bans.rules import DetectorPolicy, Rules
 from monitor.model.addresses import Network, host
@@ -75,3 +77,27 @@ def test_what_comes_later_and_is_weaker_yields_first() -> None:
     yielding = decide(some, alert(numbered(101)), 0.0)[0].yielding
     assert yielding is not None
     assert yielding.network == numbered(50)
+
+
+def test_searches_do_not_grow_with_the_number_of_bans(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each walks all bans: after `max_bans` was reduced, a start has hundreds of thousands yield."""
+    monkeypatch.setattr("monitor.bans.ledger._LEAST_CANDIDATES", 4)
+    find = Ledger._find_weakest
+    searches = 0
+
+    def counted(ledger: Ledger, kind: int | None, taken: Container[bytes]) -> list[Candidate]:
+        nonlocal searches
+        searches += 1
+        return find(ledger, kind, taken)
+
+    monkeypatch.setattr(Ledger, "_find_weakest", counted)
+    needed = []
+    for count in (1000, 8000):
+        ledger, searches = Ledger(max_bans=count), 0
+        fill(ledger, range(count), LOWEST_FIRST[0])
+        for _ in range(count // 2):
+            weakest = ledger.weakest(1000)
+            assert weakest is not None
+            ledger.remove(weakest.network, weakest.strength)
+        needed.append(searches)
+    assert needed[1] <= needed[0] + 1

@@ -55,6 +55,37 @@ def test_what_is_in_force_is_no_news(disk: Disk) -> None:
     assert disk.metrics == {"last_reload_successful": 1.0, "in_force": 1.0}
 
 
+def test_files_are_read_once_they_were_touched(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each minute anyway, and always while a change need not show in the time of the directory."""
+    read = []
+
+    def names_in(directory: Path) -> list[str] | None:
+        read.append(disk.now_s)
+        return real(directory)
+
+    real = config_files._names_in
+    monkeypatch.setattr(config_files, "_names_in", names_in)
+    disk.pass_time(3)
+    assert len(read) == 3  # the directory was made just now
+    os.utime(disk.drop_in.parent, (1, 1))
+    disk.pass_time(1)
+    read.clear()
+    disk.pass_time(5)
+    assert read == []
+    disk.pass_time(2)
+    assert len(read) == 1
+    disk.drop_in.write_text("# edited\n")
+    disk.pass_time(1)
+    assert len(read) == 2
+    monkeypatch.setattr(config_files, "_names_in", lambda _: None)
+    os.utime(disk.drop_in.parent, (2, 2))
+    disk.pass_time(1)
+    assert "(gone)" in disk.files.notices()[0]
+    monkeypatch.setattr(config_files, "_names_in", names_in)
+    disk.pass_time(1)  # what the system lacked a moment ago
+    assert "(gone)" not in disk.files.notices()[0]
+
+
 def test_what_only_a_restart_puts_in_force_is_named(disk: Disk) -> None:
     """What a reload cannot follow is named for as long as it waits: a password of /metrics, for example."""
     disk.files.waiting = ["metrics", "bans.max_bans"]

@@ -44,7 +44,7 @@ def test_orders_beyond_the_bound_are_refused_and_leave_no_trace(tmp_path: Path) 
     assert pipeline.guard.protects(apart(1, MAX_ALLOWED)[0]) is None
     assert ask(orders, [Network(bytes((11, 0, 0, 0)), 16)]) == {(True, "allowed")}
     assert ask(orders, apart(2, MAX_ALLOWED)) == {(True, "allowed")}
-    assert list(capacity.problems(pipeline.policy, 0.0)) == []
+    assert list(capacity.RoomProblems(pipeline.policy).found(0.0)) == []
 
 
 def test_what_does_not_fit_is_a_problem_a_metric_and_a_finding() -> None:
@@ -53,9 +53,13 @@ def test_what_does_not_fit_is_a_problem_a_metric_and_a_finding() -> None:
     pipeline = Pipeline(Settings(), node, small_table)
     saved = [AllowEntry(network, "office") for network in apart(MAX_ALLOWED)]
     pipeline.allow_again(saved, 0.0)
-    found = {labels: value for name, labels, value in capacity.samples(pipeline.policy) if name.endswith("_omitted")}
+    found = {
+        labels: value
+        for name, labels, value in capacity.RoomSamples(pipeline.policy).samples()
+        if name.endswith("_omitted")
+    }
     assert (found[NODE,], found[BY_COMMAND,]) == (7, MAX_ALLOWED_NODE)
-    problems = [one.text for one in capacity.problems(pipeline.policy, 0.0)]
+    problems = [one.text for one in capacity.RoomProblems(pipeline.policy).found(0.0)]
     assert [text.split(": ")[1].split(" are ")[0] for text in problems] == [
         "7 of node addresses, resolvers, sessions, scrapers and cluster",
         f"{MAX_ALLOWED_NODE} of `nodewarden allow add`",

@@ -5,6 +5,7 @@ import contextlib
 import os
 import select
 import selectors
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -69,49 +70,74 @@ def test_an_error_that_stays_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
     selector.close()
 
 
-def _rests(watched: list[Watched], seconds: float) -> tuple[list[str], float]:
-    """Rest on a steady loop for at most so long; return what happened, in order, and when it was woken."""
-    happened: list[str] = []
-    read_end, write_end = os.pipe()
+class _Sleeper:
+    """Notes what ends a rest, and what it hears of meanwhile."""
 
-    async def main() -> float:
+    def __init__(self, watched: list[Watched], unhurried: set[int]) -> None:
+        self.known: Sequence[Watched] | None = watched
+        self._unhurried = unhurried
+        self.happened: list[str] = []
+        self.over = asyncio.Event()
+
+    def watched(self) -> Sequence[Watched] | None:
+        return self.known
+
+    def unhurried(self) -> Collection[int]:
+        return self._unhurried
+
+    def woken(self) -> None:
+        self.happened.append("woken")
+        self.over.set()
+
+    def touched(self) -> None:
+        self.happened.append("touched")
+
+
+def _rest(watched: list[Watched], seconds: float, *, is_hurried: bool | None = None) -> list[str]:
+    """Rest on a steady loop for at most so long; return what happened, in order, also with an event if there is one."""
+    read_end, write_end = os.pipe()
+    happened: list[str] = []
+
+    async def main() -> None:
+        nonlocal happened
         running = asyncio.get_running_loop()
         assert isinstance(running, SteadyLoop)
-        woken = asyncio.Event()
+        sleeper = _Sleeper(watched, set() if is_hurried else {read_end})
+        happened = sleeper.happened
         running.add_reader(read_end, lambda: happened.append(os.read(read_end, 10).decode()))
-        began_s = running.time()
-
-        def note() -> None:
-            happened.append("woken")
-            woken.set()
-
-        running.rest(lambda: watched, note)
-        if not watched:
+        running.rest(sleeper)
+        timer = running.call_later(seconds, sleeper.over.set)
+        if is_hurried is not None:
             running.call_later(0.02, os.write, write_end, b"event")
-        timer = running.call_later(seconds, woken.set)
-        await woken.wait()
+        await sleeper.over.wait()
         timer.cancel()
         happened.append("looked around")
-        took_s = running.time() - began_s
-        while not watched and "event" not in happened:  # it ends: the timer above has written
+        while is_hurried and "event" not in happened:
             await asyncio.sleep(0.001)
         running.remove_reader(read_end)
-        return took_s
 
-    async def keep() -> None:
-        took.append(await main())
-
-    took: list[float] = []
-    loop.run(keep())
+    loop.run(main())
     os.close(read_end)
     os.close(write_end)
-    return happened, took[0]
+    return happened
 
 
-def test_who_is_woken_looks_around_before_what_woke_it_is_handled() -> None:
+@pytest.mark.parametrize("is_native", [True, False])
+def test_who_rests_looks_around_before_what_woke_it_is_handled(
+    is_native: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """The event stays in the kernel meanwhile, and is reported afterwards; timers alone wake nobody."""
-    happened, _ = _rests([], 5.0)
-    assert happened == ["woken", "looked around", "event"]
+    if not is_native:
+        monkeypatch.setattr(loop, "extension", None)
+    with contextlib.closing(SteadyLoop()) as running:
+        assert running.is_looking == is_native
+    assert _rest([], 5.0, is_hurried=True) == ["woken", "looked around", "event"]
+
+
+def test_unhurried_events_are_handled_at_once() -> None:
+    """The rest goes on."""
+    assert _rest([], 0.2, is_hurried=False) == ["touched", "event", "looked around"]
 
 
 @pytest.mark.parametrize("grows", [True, False])
@@ -125,43 +151,30 @@ def test_what_wakes_nobody_ends_the_rest_within_a_second(
     with (tmp_path / "log").open("wb", buffering=0) as file:
         if grows:
             file.write(b"line\n")
-        happened, _ = _rests([(file.fileno(), 0)], 0.2)
+        happened = _rest([(file.fileno(), 0)], 0.2)
     assert happened == (["woken"] * grows + ["looked around"])
 
 
 @pytest.mark.parametrize("is_native", [True, False])
-@pytest.mark.parametrize("watched", [None, [(0, b"")]])
+@pytest.mark.parametrize("known", [None, [(0, b"")]])
 def test_what_a_timer_leaves_to_do_ends_the_rest(
-    is_native: bool, watched: list[Watched] | None, monkeypatch: pytest.MonkeyPatch
+    is_native: bool, known: list[Watched] | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Timers wake nobody, but what they did may call for a tick; so does what cannot be looked at, and no loop ends."""
     if not is_native:
         monkeypatch.setattr(loop, "extension", None)
-    known: list[Watched] | None = []
-
-    def change() -> None:
-        nonlocal known
-        known = watched
+    sleeper = _Sleeper([], set())
 
     async def main() -> None:
         running = asyncio.get_running_loop()
         assert isinstance(running, SteadyLoop)
-        woken = asyncio.Event()
-        running.rest(lambda: known, woken.set)
-        running.call_later(0.05, change)
-        if is_native or watched is None:
-            await asyncio.wait_for(woken.wait(), 0.5)
+        running.rest(sleeper)
+        running.call_later(0.05, setattr, sleeper, "known", known)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(sleeper.over.wait(), 0.5)
 
     loop.run(main())
-
-
-def test_without_the_native_extension_others_look(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The loop says so, and an event still wakes it in the same order."""
-    monkeypatch.setattr(loop, "extension", None)
-    with contextlib.closing(SteadyLoop()) as running:
-        assert not running.is_looking
-    happened, _ = _rests([], 5.0)
-    assert happened == ["woken", "looked around", "event"]
+    assert sleeper.happened == (["woken"] if is_native or known is None else [])
 
 
 def test_a_closed_map_or_file_ends_the_rest() -> None:

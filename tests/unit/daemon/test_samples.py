@@ -1,17 +1,23 @@
 """What the pipeline knows as samples of the catalogue's metrics."""
 
+from collections.abc import Callable
+
 import pytest
 
 from monitor import native
 from monitor.bans.decision import Ending
 from monitor.daemon.catalogue import BY_NAME
-from monitor.daemon.life.samples import pipeline_samples
+from monitor.daemon.life.capacity import RoomProblems
+from monitor.daemon.life.samples import PipelineSamples
 from monitor.daemon.pipeline.pipeline import Pipeline
+from monitor.daemon.replay.memory_leader import MemoryLeader
 from monitor.detectors.egress import EgressSettings
 from monitor.detectors.port_scan import PortScanSettings
+from monitor.enforcers.enforcement import Enforcement
 from monitor.model.addresses import parse_network
 from monitor.model.alerts import Strength
-from monitor.model.bans import MAX_PREFIXES, Ban, Mode
+from monitor.model.bans import MAX_PREFIXES, AllowEntry, Ban, Mode
+from monitor.settings.bans import Bans
 from monitor.settings.detectors import Detectors
 from monitor.settings.schema import Settings
 from tests.support.events import tcp
@@ -31,7 +37,7 @@ def pipeline() -> Pipeline:
 
 def read(stages: Pipeline) -> dict[tuple[str, ...], float]:
     """Return the samples by name and labels; each is in the catalogue, none is told twice."""
-    samples = list(pipeline_samples(stages))
+    samples = PipelineSamples(stages).samples()
     assert all(len(labels) == len(BY_NAME[name].labels) for name, labels, _ in samples)
     found = {(name, *labels): value for name, labels, value in samples}
     assert len(found) == len(samples)
@@ -49,7 +55,9 @@ def test_whether_native_code_is_in_use_is_a_metric(monkeypatch: pytest.MonkeyPat
     """1 with the extension, 0 where it is turned off or was not built."""
     for extension, value in ((object(), 1.0), (None, 0.0)):
         monkeypatch.setattr(native, "extension", extension)
-        found = next(sample for sample in pipeline_samples(pipeline()) if sample[0] == "nodewarden_native_enabled")
+        found = next(
+            sample for sample in PipelineSamples(pipeline()).samples() if sample[0] == "nodewarden_native_enabled"
+        )
         assert found == ("nodewarden_native_enabled", (), value)
 
 
@@ -121,3 +129,37 @@ def test_bans_that_end_are_counted_by_cause() -> None:
     assert {cause: found["nodewarden_bans_ended_total", cause] for cause in Ending} == {
         "expired": 1, "lifted": 0, "allowlisted": 0, "yielded": 0, "withdrawn": 0, "refused": 0
     }  # fmt: skip
+
+
+def test_what_is_kept_is_what_would_be_made_anew() -> None:
+    """After bans, alerts, decisions, another allowlist and another configuration, kept samples are those of now."""
+    few = Bans(max_bans=100)
+    stages = Pipeline(Settings(bans=few), (), lambda *_: Enforcement(MemoryLeader()))
+    kept, room = PipelineSamples(stages), RoomProblems(stages.policy)
+
+    def fill() -> None:
+        for number in range(stages.ledger.max_bans):
+            stages.ledger.put(ban(f"198.51.100.{number}"))
+
+    def lift() -> None:
+        for number in range(10):
+            stages.ledger.remove(parse_network(f"198.51.100.{number}"), Strength.PROVEN)
+
+    detectors = Detectors(port_scan=PortScanSettings(maxretry=3, findtime_s=60.0))
+    steps: tuple[Callable[[], object], ...] = (
+        lambda: None,
+        lambda: stages.process([tcp("198.51.100.7", port) for port in range(1, 30)], NOW_S),
+        fill,
+        lift,
+        lambda: stages.tick(3000.0),
+        lambda: stages.reconfigure(Settings(bans=few, detectors=detectors), (), NOW_S),
+        lambda: stages.process([tcp("198.51.100.8", port) for port in range(1, 30)], NOW_S),
+        lambda: stages.follow_node([AllowEntry(parse_network("203.0.113.0/24"), "office")], NOW_S),
+    )
+    texts = []
+    for step in steps:
+        step()
+        assert kept.samples() == PipelineSamples(stages).samples()
+        texts.append([one.text for one in room.found(NOW_S)])
+        assert texts[-1] == [one.text for one in RoomProblems(stages.policy).found(NOW_S)]
+    assert [bool(text) for text in texts] == [False, False, True, False, False, False, False, False]

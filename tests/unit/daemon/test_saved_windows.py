@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from monitor.daemon.life.saved_windows import SavedWindows, counted_parts
+from monitor.daemon.life.saved_windows import SavedPart, SavedWindows, counted_parts
 from monitor.daemon.pipeline.pipeline import Pipeline
 from monitor.detectors.failures import FailuresSettings
 from monitor.detectors.registration import DetectorContext
@@ -17,12 +17,14 @@ from monitor.model.alerts import Strength
 from monitor.model.bitmap_window import BitmapWindow
 from monitor.model.clients import Clients
 from monitor.model.events import AuthFailure
+from monitor.model.flows import FlowBatch
 from monitor.model.rates import RateWindow
-from monitor.model.saved_rows import number_row
+from monitor.model.saved_rows import SavedRow, number_row
 from monitor.model.window import DistinctWindow
 from monitor.settings.schema import Settings
 from monitor.state.changes import SavedContent
 from monitor.state.saver import Saver
+from tests.support.events import udp
 from tests.support.policy import willing_table
 
 _NOW_S = 1_800_000_000.0
@@ -205,6 +207,58 @@ def test_all_are_saved_within_ten_seconds_of_a_quiet_daemon(saver: Saver) -> Non
     assert everything == set(saver._pending.windows)
     windows.tick(_NOW_S - 1e6)  # the clock was set
     windows.tick(_NOW_S + 1e9)
+
+
+def test_nothing_is_compared_while_nothing_is_counted(saver: Saver, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once a round after the last event is over: but now and then, and what is no part of the pipeline in its turn."""
+    asked: list[str] = []
+
+    class Part(DistinctWindow):
+        def export(self, limit: int) -> list[SavedRow]:
+            asked.append("more")
+            return super().export(limit)
+
+    more = SavedPart("scrapers", "scrapers", (Part(findtime_s=600.0, maxretry=10, max_entries=100),))
+    pipeline = _pipeline()
+    windows = SavedWindows(saver, pipeline, lambda: True, (more,))
+    all_parts = windows._parts
+
+    def parts() -> list[SavedPart]:
+        asked.append("all")
+        return all_parts()
+
+    monkeypatch.setattr(windows, "_parts", parts)
+
+    def tick(first_s: int, last_s: int) -> set[str]:
+        asked.clear()
+        for passed_s in range(first_s, last_s):
+            windows.tick(_NOW_S + passed_s)
+        return set(asked)
+
+    assert tick(0, 15) == {"all", "more"}
+    assert tick(15, 25) == {"more"}
+    pipeline.process([FlowBatch(_NOW_S + 25)], _NOW_S + 25)  # tells of no connection
+    pipeline.follow_listeners((), _NOW_S + 25, is_seen=True)
+    assert tick(25, 35) == {"more"}
+    pipeline.process(_failures(4), _NOW_S + 35)
+    assert tick(35, 45) == {"all", "more"}
+    assert "sshd" in saver._pending.windows
+    assert tick(45, 50) >= {"all"}
+    assert tick(50, 60) == {"more"}
+    assert tick(60, 340) == {"all", "more"}
+
+
+def test_what_is_released_later_is_saved(saver: Saver) -> None:
+    """Logged packets that waited for connection tracking count in a tick, without another event."""
+    pipeline = _pipeline()
+    pipeline.process([FlowBatch(_NOW_S)], _NOW_S)
+    known = pipeline.counted_total
+    pipeline.process([udp("192.0.2.1", 53, time_s=_NOW_S)], _NOW_S)
+    assert pipeline.counted_total == known + 1
+    pipeline.release(_NOW_S + 10)
+    assert pipeline.counted_total == known + 2
+    pipeline.release(_NOW_S + 11)
+    assert pipeline.counted_total == known + 2
 
 
 @pytest.mark.parametrize("seed", range(8))

@@ -9,7 +9,7 @@ from unittest.mock import MagicMock
 
 import pytest
 
-from monitor.daemon.life import service as service_module
+from monitor.daemon.life import rest
 from monitor.daemon.life.service import Service
 from monitor.model.alerts import Strength
 from monitor.model.events import AuthFailure, Event
@@ -79,17 +79,18 @@ def test_logged_packets_are_checked_on_a_quiet_node(tmp_path: Path, monkeypatch:
 
 def test_a_long_tick_leaves_time_to_read(monkeypatch: pytest.MonkeyPatch) -> None:
     """The next one begins a second after its end, not after its beginning; its inputs are news then."""
-    monkeypatch.setattr(service_module, "_TICK_S", 0.1)
+    monkeypatch.setattr(rest, "TICK_S", 0.1)
     begun: list[float] = []
     ended: list[float] = []
     known: list[int] = []
 
     async def run() -> None:
         service = MagicMock()
-        service._loop, service._wake = asyncio.get_running_loop(), asyncio.Event()
+        service._loop = asyncio.get_running_loop()
+        service._rest, service._pace.is_resting = rest.Rest(service._loop), False
         service._is_stopping = service._is_reload_due = False
         service._changes_total = 0
-        service._look, service._pause_s = partial(Service._look, service), partial(Service._pause_s, service)
+        service._look, service._pause = partial(Service._look, service), partial(Service._pause, service)
 
         def tick(_: object) -> None:
             begun.append(time.monotonic())
@@ -99,7 +100,7 @@ def test_a_long_tick_leaves_time_to_read(monkeypatch: pytest.MonkeyPatch) -> Non
             ended.append(time.monotonic())
             service._is_stopping = len(ended) == 3
             if service._is_stopping:
-                service._loop.call_soon(service._wake.set)
+                service._loop.call_soon(service._rest.wake)
 
         service._supervisor.run = tick
         await Service.run(service)

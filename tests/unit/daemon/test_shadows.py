@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from monitor.control.protocol import Status, Why
-from monitor.daemon.life.samples import pipeline_samples
+from monitor.daemon.life.samples import PipelineSamples
 from monitor.daemon.life.saved_windows import SavedWindows
 from monitor.daemon.pipeline.listeners import Listener
 from monitor.daemon.pipeline.pipeline import Pipeline
@@ -150,7 +150,7 @@ def test_sources_are_compared_once_both_had_the_time(tmp_path: Path) -> None:
         return next(one["shadow"] for one in detectors if one["name"] == "sshd")
 
     def counted() -> dict[str, float]:
-        samples = pipeline_samples(pipeline)
+        samples = PipelineSamples(pipeline).samples()
         return {labels[1]: value for name, labels, value in samples if name == "nodewarden_shadow_sources_total"}
 
     assert shown()["sources"] == {"both": 1, "shadow": 1, "real": 0}

@@ -14,6 +14,7 @@ import pytest
 from monitor.daemon.catalogue import BY_NAME
 from monitor.daemon.life import loop
 from monitor.daemon.life.descriptors import Descriptors, raise_limit
+from monitor.daemon.life.rest import Rest
 from monitor.daemon.life.service import Service
 from monitor.daemon.life.supervisor import Supervisor
 from monitor.daemon.life.systemd import ServiceManager
@@ -124,6 +125,25 @@ def test_the_watchdog_is_fed_without_descriptors(tmp_path: Path, monkeypatch: py
         assert manager.problems() == []
     manager.alive()
     assert "Connection refused" in manager.problems()[0]
+    manager.close()
+
+
+def test_another_socket_at_the_same_address_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The address is looked up again where the first socket is gone."""
+    address = tmp_path / "notify"
+    monkeypatch.setenv("NOTIFY_SOCKET", str(address))
+    manager = ServiceManager()
+    for _ in range(2):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+            systemd.bind(str(address))
+            systemd.settimeout(5)
+            for _ in range(2):
+                manager.ready()
+                assert systemd.recv(100) == b"READY=1"
+        assert manager.problems() == []
+        address.unlink()
+    manager.ready()
+    assert "No such file" in manager.problems()[0]
     manager.close()
 
 
@@ -260,30 +280,34 @@ def test_news_are_what_happens_or_is_wrong(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_a_rest_is_no_longer_than_something_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ten seconds; to the next end of a ban, a third of the watchdog's time, a second where a source needs ticks."""
+    """Ten seconds; to the next end of a ban, a third of the watchdog's time; none where a source needs ticks."""
     path = write(tmp_path, f"state: {{directory: {tmp_path}}}\ndetectors: {{port_scan: {{mode: observe}}}}\n")
     pauses: list[float] = []
     extension()
 
-    async def run() -> None:
-        for usec in (30_000_000, 3_000_000):
-            monkeypatch.setenv("WATCHDOG_USEC", str(usec))
-            service = Service(path, load(path))
-            service._changes_known = service._changes_total
-            service._pace.is_due(time.monotonic(), has_news=False)
-            for ledger_end_s in (float("inf"), time.time() + 0.5):
-                monkeypatch.setattr(type(service.pipeline), "next_end_s", ledger_end_s)
-                pauses.append(service._pause_s())
-            monkeypatch.undo()
-            monkeypatch.setattr(service._sources, "watched", lambda: None)
-            pauses.append(service._pause_s())
-            await service.close()
-            monkeypatch.undo()
+    async def awake(_: Rest) -> None:
+        pauses.append(0.0)
 
+    async def at_rest(_: Rest, seconds: float, *_more: object) -> None:
+        pauses.append(seconds)
+
+    async def pauses_of(service: Service) -> None:
+        service._changes_known = service._changes_total
+        service._pace.is_due(time.monotonic(), has_news=False)
+        for ledger_end_s in (float("inf"), time.time() + 0.5):
+            monkeypatch.setattr(type(service.pipeline), "next_end_s", ledger_end_s)
+            await service._pause()
+        monkeypatch.setattr(service._sources, "watched", lambda: None)
+        await service._pause()
+        await service.close()
+
+    async def run() -> None:
+        for time_us in (30_000_000, 900_000):
+            with monkeypatch.context() as changed:
+                changed.setenv("WATCHDOG_USEC", str(time_us))
+                await pauses_of(Service(path, load(path)))
+
+    monkeypatch.setattr(Rest, "stay_awake", awake)
+    monkeypatch.setattr(Rest, "rest", at_rest)
     loop.run(run())
-    whole, short = pauses[:3], pauses[3:]
-    assert 9.0 < whole[0] <= 10.0
-    assert 0.5 < short[0] <= 1.0
-    assert whole[2] == short[2] == 1.0
-    assert 0 < whole[1] <= 0.5
-    assert 0 < short[1] <= 0.5
+    assert [round(pause, 1) for pause in pauses] == [10.0, 0.5, 0.0, 0.3, 0.3, 0.0]

@@ -18,6 +18,9 @@ class _Keeper:
     """Notes what is compared and written anew; fails as told."""
 
     is_needed = True
+    is_changed = False
+    lists_large_at: int | None = None
+    allowlist: tuple[str, ...] = ()
 
     def __init__(self, fail: Callable[[str], None] = lambda _: None) -> None:
         self.suspects: dict[str, None] = {}
@@ -42,6 +45,12 @@ class _Keeper:
 
     def fault(self, part: str, text: str) -> None:
         self.faults[part] = text
+
+    def others_changed(self) -> bool:
+        return self.is_changed
+
+    def list_large_sets(self) -> None:
+        self.lists_large_at = len(self.compared)
 
 
 class _Watch:
@@ -127,6 +136,19 @@ def test_rules_that_nobody_changed_are_not_read_again(monkeypatch: pytest.Monkey
         assert [keeper.compared[: at + 1].count("ban4") >= 3 for at in _places(keeper.compared, part)] == [False, True]
 
 
+def test_an_allowlist_that_changed_is_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Writing it may have failed: then nobody changed nf_tables, and the kernel still has the former one."""
+    keeper = _Keeper()
+
+    def until() -> bool:
+        if keeper.compared.count("ban4") == 3 and not keeper.allowlist:
+            keeper.allowlist = ("192.0.2.0/24",)
+        return keeper.compared.count("ban4") == 6
+
+    _run(keeper, until, monkeypatch, generation=_Generation(7))
+    assert len(_places(keeper.compared, ALLOWLIST)) == 2
+
+
 def test_rules_that_were_wrong_are_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """A repair that failed, or that did not help, is not taken for a table that is as it should be."""
 
@@ -158,6 +180,24 @@ def test_what_is_suspected_is_compared_first_and_written_anew_if_it_cannot_be_re
     assert keeper.compared[: len(PARTS)] == list(PARTS)
     assert keeper.rewritten == [DEFINITION, "ban4_nets"]
     assert keeper.suspects == {}
+
+
+def test_what_others_changed_unseen_is_compared_first_and_suspected_if_it_cannot_be_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """All parts once, after a start during which others changed nf_tables; large sets are listed when that is done."""
+
+    def busy(part: str) -> None:
+        if part == "ban4_nets" and keeper.lists_large_at is None:
+            raise TemporaryError("nf_tables kept changing")
+
+    keeper = _Keeper(busy)
+    keeper.is_changed = True
+    _run(keeper, lambda: len(keeper.compared) > len(PARTS) + 6, monkeypatch)
+    assert keeper.compared[: len(PARTS)] == list(PARTS)
+    assert keeper.lists_large_at == len(PARTS)
+    assert keeper.compared[len(PARTS) :].index("ban4_nets") <= 3
+    assert keeper.rewritten == []
 
 
 @pytest.mark.parametrize(

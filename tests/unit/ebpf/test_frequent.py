@@ -127,5 +127,29 @@ def test_a_poll_is_skipped_only_after_a_look_and_only_in_its_window() -> None:
     assert not kernel.frequent.has_news()
     assert kernel.frequent.may_skip(101.0)
     assert not kernel.frequent.may_skip(101.0)
+    kernel.packet(b"rare", is_exact=False)
+    for _ in range(2):
+        assert kernel.frequent.has_news()
+        assert not kernel.frequent.may_skip(102.0)
+        kernel.poll(102.0)
     assert not kernel.frequent.has_news()
     assert not kernel.frequent.may_skip(111.0)
+    kernel.poll(111.0)
+    assert kernel.frequent.load > 0
+
+
+def test_an_empty_window_needs_no_successor() -> None:
+    """It starts when it is looked at, so that the first packets in it are not forgotten at once."""
+    kernel = _Kernel()
+    kernel.frequent.has_news()
+    kernel.poll(100.0)
+    assert not kernel.frequent.has_news()
+    assert kernel.frequent.may_skip(111.0)
+    window = dict(kernel.window)
+    kernel.packet(b"rare", is_exact=False)
+    assert kernel.frequent.has_news()
+    kernel.poll(120.0)
+    assert kernel.window != window
+    assert struct.unpack("=QQ", kernel.window[bytes(4)])[0] == 1
+    kernel.poll(122.0)
+    assert struct.unpack("=QQ", kernel.window[bytes(4)])[0] == 0

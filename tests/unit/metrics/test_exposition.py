@@ -3,6 +3,7 @@
 import math
 import subprocess
 import sys
+import time
 from collections.abc import Iterable
 
 import pytest
@@ -19,7 +20,7 @@ from prometheus_client.utils import floatToGoString
 
 from monitor.metrics.exposition import Family, Histogram, accepts_gzip, number, write
 from monitor.metrics.metric import Kind, Metric
-from monitor.metrics.process import process_families
+from monitor.metrics.process import PROCESS_METRICS, ProcessSamples
 
 _TEXTS = st.text(st.characters(codec="utf-8"), max_size=12)
 _VALUES = st.floats() | st.integers(0, 2**53)
@@ -85,13 +86,32 @@ def test_numbers_are_those_of_the_client_library(value: float) -> None:
 
 def test_the_process_metrics_are_those_of_the_client_library() -> None:
     """The same families with the same help, and the same start of the process."""
-    ours = process_families()
+    families = [Family.of(metric) for metric in PROCESS_METRICS]
     theirs = list(ProcessCollector(registry=None).collect())
-    assert [(family.name, family.kind, family.help) for family in ours] == [
+    assert [(family.name, family.kind, family.help) for family in families] == [
         (family.name, family.type, family.documentation) for family in theirs
     ]
-    starts = [family.points[0].value for family in ours if family.name == "process_start_time_seconds"]
-    assert starts == [family.samples[0].value for family in theirs if family.name == "process_start_time_seconds"]
+    ours = {name: value for name, _, value in ProcessSamples().read()}
+    known = {sample.name: sample.value for family in theirs for sample in family.samples}
+    assert ours.keys() == known.keys()
+    for name in ("process_start_time_seconds", "process_max_fds"):
+        assert ours[name] == known[name]
+    assert ours["process_open_fds"] == known["process_open_fds"] - 1  # that is with the one that the library reads by
+
+
+def test_the_start_follows_the_clock() -> None:
+    """The time of the boot is read again once the wall clock was set, and not before."""
+    moved_s = 0.0
+    process = ProcessSamples(lambda: time.time() + moved_s)
+
+    def start_s() -> float:
+        return next(value for name, _, value in process.read() if name == "process_start_time_seconds")
+
+    right_s = start_s()
+    process._booted_s += 100.0
+    assert start_s() == right_s + 100.0
+    moved_s = 3600.0
+    assert start_s() == right_s
 
 
 def test_the_exporter_brings_no_web_framework() -> None:

@@ -56,7 +56,7 @@ def test_samples_are_served_as_they_are() -> None:
 def test_what_is_not_in_the_catalogue_is_an_error(sample: Sample) -> None:
     """A metric that the catalogue lacks, or with other labels, cannot slip out."""
     with pytest.raises((KeyError, ValueError)):
-        list(Exporter(METRICS, lambda: [sample]).collect())
+        Exporter(METRICS, lambda: [sample]).read()
 
 
 def test_a_taken_port_says_what_to_do() -> None:

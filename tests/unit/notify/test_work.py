@@ -9,6 +9,7 @@ import pytest
 from monitor.model.errors import NodewardenError
 from monitor.notify import sender
 from monitor.notify.channel import Again, Refused
+from monitor.notify.journal import Journal
 from monitor.notify.message import Kind
 from monitor.notify.sections.base import ChannelSettings, Direction, EventKind
 from monitor.notify.state import STATE_NAME, read_state
@@ -105,6 +106,45 @@ def test_a_killed_notifier_loses_nothing(bench: Bench) -> None:
     Recorder.made.clear()
     bench.start()
     assert {one.items[0].detector for one in bench.arrived("one", 20).messages} == {f"d{n}" for n in range(20)}
+
+
+def test_a_killed_notifier_loses_nothing_that_the_daemon_forgot_meanwhile(bench: Bench) -> None:
+    """The daemon restarts before the spool is written, too: what was heard is on disk, in order and only once."""
+    work = bench.start()
+    bench.peer.happen([ban(n, f"a{n}") for n in range(9)])
+    work._hear()
+    bench.peer.restart()
+    bench.peer.happen([ban(1, "b")])
+    work._hear()  # it is killed here
+    bench.peer.restart()
+    bench.peer.happen([ban(1, "c")])
+    Recorder.made.clear()
+    again = bench.start()
+    expected = [*(f"a{n}" for n in range(9)), "b", "c"]
+    assert [one.items[0].detector for one in bench.arrived("one", 11).messages] == expected
+    again.close()
+    Recorder.made.clear()
+    bench.start()
+    bench.peer.happen([ban(2, "d")])
+    bench.works[-1].round()
+    assert [one.items[0].detector for one in bench.arrived("one", 1).messages] == ["d"]
+
+
+def test_what_the_spool_has_is_not_taken_again(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kill between writing the spool and forgetting what it has repeats nothing."""
+    monkeypatch.setattr(Journal, "clear", lambda _: None)
+    work = bench.start()
+    bench.peer.happen([ban(1, "a")])
+    work._hear()
+    work._save(bench.now_s, is_last=True)
+    bench.arrived("one", 1)
+    work._save(bench.now_s, is_last=True)
+    bench.peer.happen([ban(2, "b")])
+    work._hear()  # it is killed here
+    bench.peer.restart()
+    Recorder.made.clear()
+    bench.start()
+    assert [one.items[0].detector for one in bench.arrived("one", 1).messages] == ["b"]
 
 
 def test_events_that_are_gone_are_counted(bench: Bench) -> None:

@@ -50,6 +50,47 @@ def test_what_was_taken_is_on_disk_after_closing(tmp_path: Path, recorder: Recor
     assert _read(tmp_path) == [*told, Ticked(START_S + 2.0)]
 
 
+def test_ticks_alone_have_the_thread_woken_after_ten_seconds(tmp_path: Path) -> None:
+    """What else came is handed over with the next tick, and is on disk as soon as ever; no tick is missing."""
+    now_s = [100.0]
+    one = Recorder(header, clock=lambda: now_s[0])
+    one.start(tmp_path / "ring", _SETTINGS)
+    told: list[Input] = [*beginning()]
+    for first in told:
+        one.take(first)
+    jobs: list[float] = []
+
+    def second(*inputs: Input) -> None:
+        now_s[0] += 1.0
+        for more in inputs:
+            told.append(more)
+            one.take(more)
+        one.tick()
+        if one._job is not None:
+            jobs.append(now_s[0])
+            _settle(one)
+
+    second(Ticked(START_S))
+    assert jobs == [101.0]
+    for step in range(1, 10):
+        second(Ticked(START_S + step))
+    assert jobs == [101.0]
+    second(Ticked(START_S + 10.0))  # when the frame is due
+    assert jobs == [101.0, 111.0]
+    assert one.total("written_bytes") > 0
+    second(knocks("192.0.2.1", 1, START_S + 11.0), Ticked(START_S + 11.0))
+    assert jobs[2:] == [112.0]
+    for step in range(12, 22):
+        second(Ticked(START_S + step))
+    assert jobs[3:] == [122.0]
+    assert one.total("written_events") == 1
+    one.know(b"\xc0\0\2\1")
+    second()
+    assert jobs[4:] == [123.0]
+    one.close(5.0)
+    assert _read(tmp_path) == told
+
+
 def test_a_thread_that_hangs_costs_events_of_the_recording_only(
     tmp_path: Path, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:

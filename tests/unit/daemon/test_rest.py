@@ -1,0 +1,86 @@
+"""How the daemon waits: awake, or at rest."""
+
+import asyncio
+import os
+import time
+
+import pytest
+
+from monitor.daemon.life import loop, rest
+from monitor.daemon.life.rest import Rest
+from tests.support.native import extension
+
+
+@pytest.fixture(autouse=True)
+def _short(monkeypatch: pytest.MonkeyPatch) -> None:
+    extension()
+    monkeypatch.setattr(rest, "TICK_S", 0.1)
+
+
+def test_an_unhurried_event_has_it_look_soon_and_only_once() -> None:
+    """However many come: they must not put the look off, nor be looked at in between."""
+    read_end, write_end = os.pipe()
+    read: list[bytes] = []
+
+    async def main() -> tuple[float, bool]:
+        resting = Rest(running := asyncio.get_running_loop())
+        running.add_reader(read_end, lambda: read.append(os.read(read_end, 1)))
+        began_s = running.time()
+        for number in range(1, 50):
+            running.call_at(began_s + number / 100, os.write, write_end, b"x")
+        await resting.rest(60.0, lambda: None if read else [], lambda: {read_end})
+        running.remove_reader(read_end)
+        return running.time() - began_s, resting.take_woken()
+
+    async def keep() -> None:
+        results.append(await main())
+
+    results: list[tuple[float, bool]] = []
+    loop.run(keep())
+    os.close(read_end)
+    os.close(write_end)
+    ((took_s, is_woken),) = results
+    assert not is_woken
+    assert 1 <= len(read) < 49
+    assert took_s < 60
+
+
+def test_a_hurried_event_ends_the_rest_and_is_told_once() -> None:
+    """Who takes it looks; the next wait is one awake."""
+
+    async def main() -> None:
+        resting = Rest(running := asyncio.get_running_loop())
+        running.call_later(0.01, running.call_soon_threadsafe, lambda: None)
+        await resting.rest(60.0, tuple, tuple)
+        assert resting.take_woken()
+        assert not resting.take_woken()
+        await resting.stay_awake()
+        assert not resting.take_woken()
+
+    loop.run(main())
+
+
+def test_a_wake_that_comes_before_the_wait_ends_it() -> None:
+    """As when the daemon is to stop while it works."""
+
+    async def main() -> None:
+        resting = Rest(asyncio.get_running_loop())
+        resting.wake()
+        await resting.rest(60.0, tuple, tuple)
+
+    began_s = time.monotonic()
+    loop.run(main())
+    assert time.monotonic() - began_s < 60
+
+
+def test_other_loops_do_not_rest() -> None:
+    """A wait on them is one second long at most."""
+
+    async def main() -> None:
+        resting = Rest(asyncio.get_running_loop())
+        assert not resting.is_long
+        await resting.rest(60.0, tuple, tuple)
+
+    began_s = time.monotonic()
+    asyncio.run(main())
+    assert time.monotonic() - began_s < 60
