@@ -13,6 +13,6 @@ def cpu_s(pid: int) -> float:
 
 
 def memory_mb(pid: int, field: str) -> float:
-    """Return a size of `status`, `VmRSS` or `VmHWM`, in MB of 10^6 bytes."""
+    """Return a size of `status`, `VmRSS`, `RssAnon` or `VmHWM`, in MB of 10^6 bytes."""
     status = Path(f"/proc/{pid}/status").read_text()
     return int(status.partition(f"{field}:")[2].split()[0]) * 1024 / 1e6

@@ -7,13 +7,13 @@ Exit codes: 0 done, 1 refused or failed, 2 configuration or usage, 3 the daemon 
 import contextlib
 import errno
 import gc
-import importlib
 import io
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from monitor.cli import slim
 from monitor.model.errors import AlreadyOwned, ConfigError, NodewardenError, TemporaryError, explain
 from monitor.settings.places import DEFAULT_PATH
 
@@ -58,7 +58,7 @@ def serve(path: Path, *, watch: bool) -> None:
     """Run the daemon in the foreground; TemporaryError if the system lacks what it needs."""
     try:
         gc.disable()  # of hundreds of modules nothing is garbage: looking for it is a tenth of the start
-        _import_slim()
+        slim.load()
         from monitor.daemon.life import loop
         from monitor.daemon.life.service import serve as until_stopped
 
@@ -70,22 +70,6 @@ def serve(path: Path, *, watch: bool) -> None:
         if "new thread" not in str(error):
             raise
         raise TemporaryError(f"the system lacks what the daemon needs: {error}") from error
-
-
-def _import_slim() -> None:
-    """Import libraries as where OpenSSL (6 MB) and backports of typing are not installed: they do without.
-
-    asyncio then has no TLS of its own, which the fleet gives back (`loop_tls`), and hashlib computes digests itself.
-    What needs TLS imports `ssl` later, when the configuration asks for it.
-    """
-    absent = [name for name in ("ssl", "_hashlib", "typing_extensions") if name not in sys.modules]
-    sys.modules |= dict.fromkeys(absent)  # type: ignore[arg-type]  # None: importing it fails
-    try:
-        for name in ("asyncio", "hashlib", "hmac", "msgspec"):
-            importlib.import_module(name)
-    finally:
-        for name in absent:
-            sys.modules.pop(name, None)
 
 
 def _open_streams() -> None:

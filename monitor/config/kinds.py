@@ -6,9 +6,10 @@ A field of the schema has its kind in its annotation: `Annotated[float, duration
 import enum
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
+
+import msgspec
 
 from monitor.config import types
 from monitor.config.types import quote
@@ -32,8 +33,7 @@ _DURATION_PATTERN = "^([0-9]+|(?=[0-9])([0-9]+w)?([0-9]+d)?([0-9]+h)?([0-9]+m)?(
 _BOOLEAN_PATTERN = "^([Tt][Rr][Uu][Ee]|[Ff][Aa][Ll][Ss][Ee]|[Yy][Ee][Ss]|[Nn][Oo]|[Oo][Nn]|[Oo][Ff][Ff])$"
 
 
-@dataclass(frozen=True, eq=False)
-class ValueKind(Generic[T]):
+class ValueKind(msgspec.Struct, Generic[T], frozen=True, eq=False):
     """One notation: `noun` names it in messages, `read` raises ValueError, `write` returns the value for YAML."""
 
     noun: str
@@ -42,8 +42,7 @@ class ValueKind(Generic[T]):
     schema: JsonSchema
 
 
-@dataclass(frozen=True, eq=False)
-class Names:
+class Names(msgspec.Struct, frozen=True, eq=False):
     """The allowed names of named items: `pattern` must match, `noun` describes them in messages."""
 
     pattern: str

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -24,8 +23,7 @@ _WORDS = {"logpath": "files", "port": "ports", "ignoreip": "allowlist", "failreg
 _NAME = re.compile("[A-Za-z0-9_-]{1,64}")
 
 
-@dataclass(frozen=True)
-class LeafValue:
+class LeafValue(msgspec.Struct, frozen=True):
     """A value and its origin."""
 
     value: Any
@@ -42,12 +40,11 @@ class LeafValue:
         return LeafValue(tuple(entries), origin, is_added=earlier.is_added)
 
 
-@dataclass(frozen=True)
-class Branch:
+class Branch(msgspec.Struct, frozen=True):
     """A mapping from one file, or from several files after merging."""
 
     origin: Origin
-    children: dict[str, "Tree"] = field(default_factory=dict)
+    children: dict[str, "Tree"] = msgspec.field(default_factory=dict)
 
 
 Tree: TypeAlias = LeafValue | Branch

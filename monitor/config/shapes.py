@@ -8,7 +8,6 @@ import enum
 import functools
 import typing
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import Annotated, Any, NamedTuple, TypeAlias
 
 import msgspec
@@ -51,31 +50,27 @@ class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         return ()
 
 
-@dataclass(frozen=True)
-class Leaf:
+class Leaf(msgspec.Struct, frozen=True):
     """One value."""
 
     kind: ValueKind[Any]
 
 
-@dataclass(frozen=True)
-class Sequence:
+class Sequence(msgspec.Struct, frozen=True):
     """A list of values, and what becomes of it if several files set it."""
 
     item: Leaf
     rule: ListRule = ListRule.REPLACED
 
 
-@dataclass(frozen=True)
-class Group:
+class Group(msgspec.Struct, frozen=True):
     """A section."""
 
     struct: type[Section]
     fields: dict[str, "Field"]
 
 
-@dataclass(frozen=True)
-class NamedMap:
+class NamedMap(msgspec.Struct, frozen=True):
     """A mapping with names as keys and values of one shape."""
 
     value: "Group | Leaf"
@@ -85,8 +80,7 @@ class NamedMap:
 Shape: TypeAlias = Leaf | Sequence | Group | NamedMap
 
 
-@dataclass(frozen=True)
-class Field:
+class Field(msgspec.Struct, frozen=True):
     """One key of a section: its Python name, its meaning, and its default (`msgspec.NODEFAULT` if required)."""
 
     key: str

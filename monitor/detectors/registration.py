@@ -5,7 +5,6 @@ metrics and dispatch follow from it; `monitor.detectors.registry` finds it.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Generic, TypeAlias, TypeVar
 
 import msgspec
@@ -31,8 +30,7 @@ def _always(section: DetectorSettings, context: DetectorContext) -> bool:  # noq
     return True
 
 
-@dataclass(frozen=True, kw_only=True)
-class Registration(Generic[SettingsT]):
+class Registration(msgspec.Struct, Generic[SettingsT], frozen=True, kw_only=True):
     """One detector with a section of its own under `detectors`."""
 
     detector: type[Detector[Any]]
@@ -56,8 +54,7 @@ class Registration(Generic[SettingsT]):
         return self.make(section, context)
 
 
-@dataclass(frozen=True, kw_only=True)
-class NamedRegistration(Generic[SettingsT]):
+class NamedRegistration(msgspec.Struct, Generic[SettingsT], frozen=True, kw_only=True):
     """A kind of detector that is configured under as many names as there are applications, hosts or the like."""
 
     detector: type[Detector[Any]]

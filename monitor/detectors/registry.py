@@ -4,10 +4,8 @@ A module with a module-level `DETECTOR` registers a detector, all others are sha
 whoever needs one asks here by name, or by the class of its settings.
 """
 
-import importlib
 import itertools
-import pkgutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 from monitor import detectors
@@ -15,13 +13,7 @@ from monitor.detectors.detector import Detector
 from monitor.detectors.registration import AnyRegistration, DetectorContext, NamedRegistration, Registration
 from monitor.detectors.settings import DetectorSettings
 from monitor.metrics.metric import Metric
-
-
-def _find() -> Iterator[AnyRegistration]:
-    """Import every module of the package, and yield what they register."""
-    for module in pkgutil.iter_modules(detectors.__path__, f"{detectors.__name__}."):
-        if (found := getattr(importlib.import_module(module.name), "DETECTOR", None)) is not None:
-            yield found
+from monitor.model.registered import registered
 
 
 def in_order(registrations: Iterable[AnyRegistration]) -> tuple[AnyRegistration, ...]:
@@ -34,7 +26,7 @@ def in_order(registrations: Iterable[AnyRegistration]) -> tuple[AnyRegistration,
     return tuple(found)
 
 
-ALL = in_order(_find())
+ALL = in_order(registered(detectors, "DETECTOR"))
 """In the order of `status` and of the reference."""
 REGISTRATIONS: tuple[Registration[Any], ...] = tuple(one for one in ALL if isinstance(one, Registration))
 """Those with a section of their own."""

@@ -1,6 +1,6 @@
 """Locates the eBPF sources, and the headers to compile them without kernel headers."""
 
-import sysconfig
+import sys
 from pathlib import Path
 
 
@@ -17,7 +17,7 @@ def kernel_source() -> Path:
 
 def system_headers() -> tuple[Path, Path]:
     """Return the directories of the UAPI headers of linux-libc-dev: for all architectures, and for this one."""
-    return Path("/usr/include"), Path("/usr/include", sysconfig.get_config_var("MULTIARCH") or "")
+    return Path("/usr/include"), Path("/usr/include", getattr(sys.implementation, "_multiarch", ""))
 
 
 def include_flags() -> list[str]:

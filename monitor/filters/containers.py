@@ -9,9 +9,9 @@ record is text of the application, and is not taken apart. Whether a log has rec
 first line: other logs cost one comparison a block.
 """
 
+import calendar
 import re
 import time
-from calendar import timegm
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple, overload
@@ -174,7 +174,7 @@ def _docker_lines(data: bytes, *, is_cut: bool) -> Iterator[_Line]:
 def _read_time(text: bytes) -> float:
     """Read a time of RFC 3339; NaN for what is none."""
     try:
-        whole_s = timegm(time.strptime(text[:19].decode("ascii"), "%Y-%m-%dT%H:%M:%S"))
+        whole_s = calendar.timegm(time.strptime(text[:19].decode("ascii"), "%Y-%m-%dT%H:%M:%S"))
         rest = text[19:].decode("ascii")
         fraction = re.match(r"\.\d+", rest)
         zone = rest[fraction.end() if fraction else 0 :]

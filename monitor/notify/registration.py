@@ -6,9 +6,10 @@ only.
 
 import importlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
+
+import msgspec
 
 from monitor.notify.channel import Channel
 from monitor.notify.sections.base import ChannelSettings
@@ -16,8 +17,7 @@ from monitor.notify.sections.base import ChannelSettings
 SettingsT = TypeVar("SettingsT", bound=ChannelSettings)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Place:
+class Place(msgspec.Struct, frozen=True, kw_only=True):
     """Where a channel works."""
 
     host: str
@@ -30,8 +30,7 @@ def _nothing(section: Any) -> Iterator[tuple[str, str]]:  # noqa: ARG001 - see R
     return iter(())
 
 
-@dataclass(frozen=True, kw_only=True)
-class Registration(Generic[SettingsT]):
+class Registration(msgspec.Struct, Generic[SettingsT], frozen=True, kw_only=True):
     """One kind of channel."""
 
     kind: str

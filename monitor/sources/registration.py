@@ -9,8 +9,9 @@ and `doctor` follow.
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, Protocol
+
+import msgspec
 
 from monitor.ebpf.xdp import ProgramUser
 from monitor.metrics.metric import Metric, Sample
@@ -110,8 +111,7 @@ class RunnerContext(NamedTuple):
     """Takes flows that run, with their counters; the flag says that a listing of all of them ends with these."""
 
 
-@dataclass(frozen=True)
-class Registration(Generic[SettingsT]):
+class Registration(msgspec.Struct, Generic[SettingsT], frozen=True):
     """A source."""
 
     name: str

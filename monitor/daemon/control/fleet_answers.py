@@ -10,8 +10,8 @@ from monitor.control.fleet_requests import MAX_FLEET_PAGE, MAX_PARDONED, FleetPa
 from monitor.control.protocol import MAX_BANTIME_S, MIN_BANTIME_S
 from monitor.daemon.fleet.watch import FleetWatch
 from monitor.daemon.pipeline.pipeline import Pipeline
+from monitor.fleet import pardons  # late: see monitor/cli/slim.py
 from monitor.fleet.overview import FleetView
-from monitor.fleet.pardons import WIDEST_PARDON, is_too_wide
 from monitor.model.addresses import Network, parse_network
 from monitor.model.bans import Mode
 from monitor.model.errors import NodewardenError
@@ -140,7 +140,7 @@ class FleetAnswers:
 def _pardonable(text: str) -> Network:
     """Read a network that may be pardoned; ValueError for any other."""
     network = parse_network(text)
-    if is_too_wide(network):
-        widest = WIDEST_PARDON[network.bits]
+    if pardons.is_too_wide(network):
+        widest = pardons.WIDEST_PARDON[network.bits]
         raise ValueError(f"{network} is wider than /{widest}, which no node pardons")
     return network

@@ -6,15 +6,17 @@ most every few seconds, the more nodes the less often.
 
 import time
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from monitor.fleet.comparison import Difference, Subject, differing, names
+from monitor.fleet import comparison, presentation  # late: see monitor/cli/slim.py
 from monitor.fleet.overview import FleetView, NodeView
-from monitor.fleet.presentation import show_node, summary
 from monitor.metrics.metric import Sample
 from monitor.model.bans import Mode
 from monitor.model.problems import Problem, ProblemKind, of_kind
 from monitor.model.requirements import Part, PartKind, Requirement
+
+if TYPE_CHECKING:
+    from monitor.fleet.comparison import Difference, Subject
 
 _REFRESH_S = 1.0
 _NODES_A_SECOND = 200
@@ -67,13 +69,13 @@ class FleetWatch:
         if now_s - self._made_s >= _REFRESH_S + size / _NODES_A_SECOND:
             self._made_s = now_s
             self._kept = self._fleet.view(time.time())
-            self._differences = differing(self._kept.nodes) if self._kept else []
+            self._differences = comparison.differing(self._kept.nodes) if self._kept else []
             found = {one.subject for one in self._differences}
             self._since_s = {subject: self._since_s.get(subject, now_s) for subject in found}
         return self._kept
 
     @property
-    def differences(self) -> list[Difference]:
+    def differences(self) -> "list[Difference]":
         """Who differs from the others."""
         self.refresh()
         return self._differences
@@ -110,7 +112,7 @@ class FleetWatch:
                 yield f"fleet: {one.text} (`nodewarden fleet status`)"
         yield from self._fleet.notices()
         if silent := [one.name for one in view.nodes if not one.is_alive and not one.is_self]:
-            yield f"fleet: no sign of life of {names(silent)}; their bans run out"
+            yield f"fleet: no sign of life of {comparison.names(silent)}; their bans run out"
         if abs(view.clock_offset_s) > _OFFSET_S:
             yield f"fleet: the server's clock is {view.clock_offset_s:+.0f} s from this node's; times are converted"
 
@@ -118,7 +120,7 @@ class FleetWatch:
         """Return the fleet for `status`: counts, and who differs; None without one."""
         if (view := self.refresh()) is None:
             return None
-        return summary(view, self._aged())
+        return presentation.summary(view, self._aged())
 
     def page(self, after: str, limit: int, wanted: frozenset[str]) -> dict[str, Any]:
         """Return one page of nodes by name, those after a name; `after` of the result asks for the next, if any."""
@@ -130,12 +132,12 @@ class FleetWatch:
             nodes = [one for one in nodes if one.name in wanted]
         page = nodes[:limit]
         return {
-            "fleet": summary(view, self._aged()),
-            "nodes": [show_node(one) for one in page],
+            "fleet": presentation.summary(view, self._aged()),
+            "nodes": [presentation.show_node(one) for one in page],
             "after": page[-1].name if len(nodes) > len(page) and page else "",
         }
 
-    def _aged(self) -> list[tuple[Difference, float]]:
+    def _aged(self) -> "list[tuple[Difference, float]]":
         """Return who differs, and for how many seconds somebody has in that subject."""
         now_s = self._clock()
         return [(one, now_s - self._since_s[one.subject]) for one in self._differences]
@@ -166,7 +168,7 @@ class FleetWatch:
         for state in PEER_STATES:
             yield "nodewarden_fleet_peers", (state,), states.count(state)
         yield "nodewarden_fleet_lag_seconds", (), max((one.lag_s or 0.0 for one in peers), default=0.0)
-        for subject in Subject:
+        for subject in comparison.Subject:
             count = sum(len(one.nodes) for one in self._differences if one.subject is subject)
             yield "nodewarden_fleet_differing_nodes", (subject,), count
         yield from _bans(peers)

@@ -2,6 +2,9 @@
 
 import ctypes
 import gc
+import sys
+
+from monitor.daemon.life import mappings
 
 _M_ARENA_MAX = -8  # malloc.h
 
@@ -29,5 +32,16 @@ def settle() -> None:
     garbage takes 30 ms, for which a ban would wait.
     """
     collect()
+    _trim()
+
+
+def settle_again() -> None:
+    """Return what only the first seconds took: directories of modules, memory of the heap, text of the start."""
+    sys.path_importer_cache.clear()  # the next import makes those that it needs
+    _trim()
+    mappings.release()
+
+
+def _trim() -> None:
     if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):
         trim(0)

@@ -26,6 +26,8 @@ _log = logging.getLogger(__name__)
 _SIGNS_OF_LIFE = 3
 """How often systemd's watchdog is fed in its time, at least."""
 _SAVE_TIMEOUT_S = 5.0
+_SETTLE_S = 5.0
+"""How long after the start that what only it needed is returned: sources may be starting still."""
 _SWITCH_S = 0.0005
 """How long the loop may wait for a thread that writes out metrics or state. Python's 5 ms would be those of a ban."""
 
@@ -96,6 +98,7 @@ class Service(Assembly):
         self._drift.attach(self._loop)
         if self._is_reload_due:
             self.try_reload()
+        self._loop.call_later(_SETTLE_S, memory.settle_again)
         self._systemd.ready()
         while not self._is_stopping:
             self._look()

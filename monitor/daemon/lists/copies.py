@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 from monitor.daemon.lists.held import HeldList
+from monitor.lists import state as renewals  # late: see monitor/cli/slim.py
 from monitor.lists.file import ListFileError, list_path, read_list
-from monitor.lists.state import read_state, state_path
 from monitor.model.errors import SYSTEM_FAULTS, explain
 from monitor.model.retry import Worker
 
@@ -34,8 +34,9 @@ class Copies:
         if not lists:
             return
         paths = [list_path(state, held.name) for held in lists]
+        states = [renewals.state_path(state, held.name) for held in lists]
         try:
-            faults = await self.elsewhere(lambda: [read_state(state_path(state, held.name)).fault for held in lists])
+            faults = await self.elsewhere(lambda: [renewals.read_state(path).fault for path in states])
         except SYSTEM_FAULTS:  # there is no thread: the next time is soon
             return
         for held, path, fault in zip(lists, paths, faults, strict=True):

@@ -1,8 +1,9 @@
 """The list of sources: a line each. Configuration, metrics, `status` and `doctor` follow from it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
+
+import msgspec
 
 from monitor.config.types import PortRange
 from monitor.model.sysctls import KERNEL_PORTS
@@ -21,8 +22,7 @@ from monitor.sources.xdp.settings import XdpSettings
 _SettingsT = TypeVar("_SettingsT")
 
 
-@dataclass(frozen=True)
-class Configured(Generic[_SettingsT]):
+class Configured(msgspec.Struct, Generic[_SettingsT], frozen=True):
     """A source, and what of the whole configuration is its own."""
 
     source: Registration[_SettingsT]

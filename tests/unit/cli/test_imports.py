@@ -12,22 +12,41 @@ from monitor.settings.places import DEFAULT_PATH
 _HEAVY = ("monitor.bans", "monitor.daemon", "monitor.detectors", "monitor.filters", "monitor.state", "sqlite3", "yaml")
 _ON_DEMAND = (
     "_hashlib",
+    "ast",
+    "asyncio.sslproto",
+    "asyncio.staggered",
+    "base64",
     "bcc",
     "bcrypt",
+    "calendar",
+    "dataclasses",
+    "decimal",
     "click",
     "importlib.resources",
+    "inspect",
+    "json",
+    "locale",
     "monitor.cli.main",
     "monitor.crowdsec.client",
     "monitor.daemon.fleet.fleet",
     "monitor.daemon.replay",
     "monitor.filters.fail2ban.filters",
+    "monitor.fleet.comparison",
+    "monitor.fleet.engine",
+    "monitor.fleet.pardons",
+    "monitor.fleet.presentation",
     "monitor.fleet.redis.engine",
     "monitor.lists.fetch",
+    "monitor.lists.reading",
+    "monitor.lists.state",
     "monitor.metrics.web_gate",
     "monitor.notify.channels",
+    "msgspec.inspect",
+    "pkgutil",
     "redis",
     "rich",
     "ssl",
+    "sysconfig",
     "typing_extensions",
     "zoneinfo",
 )
@@ -35,8 +54,11 @@ _ON_DEMAND = (
 
 
 def loaded(code: str) -> list[str]:
-    """Return the modules that a fresh Python has after some code."""
-    code += "; import sys; print('\\n'.join(sys.modules))"
+    """Return the modules that a fresh Python has after some code; not those that are late and were not used."""
+    code += (
+        "; import sys; from monitor.cli import late; "
+        "print('\\n'.join(name for name, module in sys.modules.items() if not late.is_late(module)))"
+    )
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
 
 
@@ -51,7 +73,7 @@ def test_the_daemon_loads_what_its_configuration_asks_for(tmp_path: Path) -> Non
     config = tmp_path / "nodewarden.yaml"
     config.write_text("")
     names = loaded(
-        "from monitor.cli import entry; entry._import_slim(); from monitor.daemon.life import service; "
+        "from monitor.cli import slim; slim.load(); from monitor.daemon.life import service; "
         f"from pathlib import Path; service.resume(Path({str(config)!r}))"
     )
     assert "monitor.daemon.life.assembly" in names
@@ -63,12 +85,18 @@ def test_the_daemon_loads_what_its_configuration_asks_for(tmp_path: Path) -> Non
 def test_tls_is_there_when_it_is_asked_for() -> None:
     """What was left out of asyncio and hashlib can be imported later, and digests are the same."""
     code = (
-        "from monitor.cli import entry; entry._import_slim(); import asyncio.base_events, hashlib, hmac; "
+        "from monitor.cli import slim; slim.load(); import asyncio.base_events, hashlib, hmac; "
         "assert asyncio.base_events.ssl is None; import ssl; ssl.create_default_context(); "
         "assert hashlib.sha256(b'a').hexdigest().startswith('ca978112ca1b'); hashlib.blake2b(b'', key=b'k'); "
         "import _hashlib; assert hmac.digest(b'k', b'm', 'sha256') == _hashlib.hmac_digest(b'k', b'm', 'sha256')"
     )
     assert "ssl" in loaded(code)
+
+
+def test_what_starts_the_daemon_has_python_keep_no_columns() -> None:
+    root = Path(__file__).parents[3]
+    assert "Environment=PYTHONNODEBUGRANGES=1\n" in (root / "systemd/nodewarden.service").read_text()
+    assert "ENV PYTHONNODEBUGRANGES=1\n" in (root / "deploy/Containerfile").read_text()
 
 
 @pytest.mark.parametrize(
@@ -89,3 +117,30 @@ def test_tls_is_there_when_it_is_asked_for() -> None:
 )
 def test_what_units_pass_needs_no_command_line_library(line: str, expected: object) -> None:
     assert plain_run(line.split()) == expected
+
+
+def test_decimals_are_real_where_they_are_asked_for() -> None:
+    """msgspec got a type of that name, and nobody else does."""
+    code = "from monitor.cli import slim; slim.load(); from decimal import Decimal; assert Decimal('0.1') * 3 < 1"
+    assert "_decimal" in loaded(code)
+
+
+def test_the_signal_handlers_need_no_inspect() -> None:
+    """asyncio asks whether the handler of a signal is a coroutine function; one that is remains refused."""
+    code = (
+        "from monitor.cli import slim; slim.load(); import asyncio; loop = asyncio.new_event_loop(); "
+        "loop.add_signal_handler(10, print); loop.add_signal_handler(10, loop.stop); "
+        "answer = asyncio.iscoroutinefunction(loop.shutdown_asyncgens), asyncio.iscoroutinefunction(loop.stop); "
+        "assert answer == (True, False)"
+    )
+    assert "inspect" not in loaded(code)
+
+
+def test_classes_keep_their_annotations_and_functions_do_not() -> None:
+    """msgspec reads those of classes whenever it meets a new one; nobody reads those of functions."""
+    code = (
+        "from monitor.cli import slim; slim.load(); import sys; from monitor.settings.schema import Settings; "
+        "from monitor.settings import load; assert Settings.__annotations__; "
+        "assert sys.version_info >= (3, 14) or not load.load.__annotations__"
+    )
+    assert "monitor.settings.schema" in loaded(code)

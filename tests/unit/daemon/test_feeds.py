@@ -1,10 +1,10 @@
 """A detector that no source feeds is noticed: at start if none ever could, in status and log if all are off."""
 
-import dataclasses
 import logging
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 
@@ -89,7 +89,7 @@ def without(event: type) -> list[Configured[Any]]:
     rows = []
     for row in SOURCES:
         yields = tuple(one for one in row.source.yields if one is not event)
-        rows.append(dataclasses.replace(row, source=dataclasses.replace(row.source, yields=yields)))
+        rows.append(msgspec.structs.replace(row, source=msgspec.structs.replace(row.source, yields=yields)))
     return rows
 
 

@@ -94,10 +94,10 @@ def test_each_certificate(server: RedisServer, authority: Authority, monkeypatch
 
 _PING = """
 import sys
-from monitor.cli import entry
-entry._import_slim()
+from monitor.cli import slim
+slim.load()
 import asyncio
-assert asyncio.sslproto.ssl is None
+assert asyncio.base_events.ssl is None
 from monitor.fleet.redis.credentials import make_tls
 from monitor.fleet.settings import FleetSettings
 async def ping(port, ca_file, cert_file, key_file):
