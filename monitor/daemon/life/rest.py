@@ -1,8 +1,7 @@
 """How the daemon waits for its next look: awake for a second, or at rest until something happens.
 
-What happens at rest is of two kinds. Connections, the journal and log files are read at once, and a second later the
-daemon looks whether a tick has to follow. Everything else may ask how the daemon and its node are, or is judged by
-that: so the daemon looks around first.
+What happens at rest is of two kinds. Sources are read at once, and a second later the daemon looks whether a tick has
+to follow. Everything else may ask how the daemon and its node are: so it looks around first.
 """
 
 import asyncio

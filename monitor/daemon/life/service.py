@@ -126,7 +126,7 @@ class Service(Assembly):
             return
         left_s = max(0.0, self.pipeline.next_end_s - time.time())
         left_s = min(self._pace.left_s(time.monotonic()), left_s)
-        await self._rest.rest(left_s, self._watched, self._sources.unhurried)
+        await self._rest.rest(left_s, self._watched, self._sources.descriptors)
 
     def _watched(self) -> Sequence[Watched] | None:
         """Return what the loop is to look at while it rests; None if there is something to do."""
