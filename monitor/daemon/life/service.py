@@ -112,12 +112,11 @@ class Service(Assembly):
 
     def _look(self) -> None:
         """Do a tick if it is due."""
-        is_woken = self._rest.take_woken()
-        if self._pace.is_due(time.monotonic(), has_news=self._has_news(), is_woken=is_woken):
+        due, has_news = self._news()
+        if self._pace.is_due(time.monotonic(), has_news=has_news, is_woken=self._rest.take_woken()):
             self._changes_known = self._changes_total  # those of this tick are news for the next one
-            self._supervisor.run(self._tick_parts())
-        else:
-            self._supervisor.run({"following the clock": self._follow_clock})
+            due = self._tick_parts()
+        self._supervisor.run(due)
 
     async def _pause(self) -> None:
         """Wait for the next look, at rest if nothing is to be done before."""
@@ -148,14 +147,14 @@ class Service(Assembly):
         """How often the pipeline or the node around it was found changed."""
         return self.pipeline.inputs_total + self._surroundings.readings_total
 
-    def _has_news(self) -> bool:
-        """Return whether something happened since the last tick, or is wrong."""
+    def _news(self) -> tuple[dict[str, Callable[[], object]], bool]:
+        """Return what is due also without a tick, and whether something happened since the last one, or is wrong."""
         try:
-            has_news = self._sources.has_news()
-            return has_news or self._found_news()
+            due = self._sources.due_parts()
+            return {"following the clock": self._follow_clock, **due}, self._sources.has_trouble or self._found_news()
         except Exception as error:  # noqa: BLE001 - for the supervisor: a fault costs a quiet second
             self._supervisor.failed("looking for news", error)
-            return True
+            return {}, True
 
     def _tick_parts(self) -> dict[str, Callable[[], object]]:
         """Return what is due in a tick, by name. The last one feeds the watchdog: a stuck loop is restarted."""
