@@ -69,7 +69,6 @@ _LATE: dict[str, Mapping[str, Any]] = {
     "asyncio.sslproto": {},
     "asyncio.staggered": {},
     "base64": {},
-    "calendar": {},
     "decimal": {"Decimal": type("Decimal", (), {})},
     "inspect": {"iscoroutinefunction": _is_coroutine_function, "isfunction": _is_function, "unwrap": _unwrap},
     "locale": {},
