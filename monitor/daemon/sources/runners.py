@@ -87,9 +87,9 @@ class Sources:
             found += watched
         return found
 
-    def unhurried(self) -> set[int]:
-        """Return the descriptors of sources whose events are not judged by what ticks find."""
-        found = (one.unhurried for one in self._runners if isinstance(one, SourceRunner))
+    def descriptors(self) -> set[int]:
+        """Return the descriptors that sources wait on now."""
+        found = (one.descriptor for one in self._runners if isinstance(one, SourceRunner))
         return {descriptor for descriptor in found if descriptor is not None}
 
     def tick_parts(self) -> dict[str, Callable[[], object]]:

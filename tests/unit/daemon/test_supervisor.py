@@ -224,20 +224,34 @@ def test_news_are_what_happens_or_is_wrong(tmp_path: Path, monkeypatch: pytest.M
         assert not service._has_news()
         service.pipeline.forget_refused(1000.0)
         assert service._has_news()
-        service._inputs_known = service.pipeline.inputs_total
+        service._changes_known = service._changes_total
         assert not service._has_news()
         service.pipeline.process([FlowBatch(1000.0, ended=[(None, 7, None)])], 1000.0)
         assert not service._has_news()
         for batch in (FlowBatch(1001.0, completions=1), FlowBatch(1002.0, has_gap=True)):
             service.pipeline.process([batch], batch.time_s)
             assert service._has_news()
-            service._inputs_known = service.pipeline.inputs_total
+            service._changes_known = service._changes_total
         for waiting in (service._decision_log, service._trial, service._elsewhere):
             name = "is_waiting" if hasattr(waiting, "is_waiting") else "has_news"
             name = "is_running" if hasattr(waiting, "is_running") else name
             with monkeypatch.context() as changed:
                 changed.setattr(type(waiting), name, True)
                 assert service._has_news()
+        for part, name in (
+            (service.pipeline.table, "needs_repair"),
+            (service.pipeline.bans, "has_lost"),
+            (service._files, "has_news"),
+            (service._saver, "has_news"),
+        ):
+            with monkeypatch.context() as changed:
+                changed.setattr(type(part), name, True)
+                assert service._has_news()
+                assert service._watched() is None
+        service._surroundings.readings_total += 1
+        assert service._has_news()
+        service._changes_known = service._changes_total
+        assert service._watched() is not None
         service._scrapers.has_news = True
         assert service._has_news()
         service._scrapers.tick()
@@ -247,9 +261,19 @@ def test_news_are_what_happens_or_is_wrong(tmp_path: Path, monkeypatch: pytest.M
         service._problems.changes([])
         monkeypatch.setattr(service._sources, "has_news", lambda: True)
         assert service._has_news()
-        monkeypatch.setattr(service._sources, "has_news", fail)
+        monkeypatch.setattr(service._sources, "has_news", lambda: False)
+        assert service._watched() is not None
+        for name, told in (("has_news", "looking for news"), ("watched", "looking for what to watch")):
+            monkeypatch.setattr(service._sources, name, fail)
+            assert service._has_news()
+            assert service._watched() is None
+            assert any(text.startswith(f"{told} failed") for text in service._health.problems()) or name == "watched"
+        monkeypatch.setattr(service._supervisor, "_failures", {})
+        assert service._watched() is None
+        assert any(text.startswith("looking for what to watch failed") for text in service._health.problems())
+        monkeypatch.setattr(type(service.pipeline), "is_waiting", fail)
+        monkeypatch.setattr(service._sources, "has_news", lambda: False)
         assert service._has_news()
-        assert any(text.startswith("looking for news failed") for text in service._health.problems())
         await service.close()
 
     asyncio.run(run())
@@ -268,8 +292,8 @@ def test_a_rest_is_no_longer_than_something_needs(tmp_path: Path, monkeypatch: p
         pauses.append(seconds)
 
     async def pauses_of(service: Service) -> None:
-        service._inputs_known = service.pipeline.inputs_total
-        service._pace.is_due(0.0, has_news=False)
+        service._changes_known = service._changes_total
+        service._pace.is_due(time.monotonic(), has_news=False)
         for ledger_end_s in (float("inf"), time.time() + 0.5):
             monkeypatch.setattr(type(service.pipeline), "next_end_s", ledger_end_s)
             await service._pause()
