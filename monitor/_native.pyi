@@ -28,6 +28,12 @@ def wait_quietly(epoll: int, timeout_s: float, look_s: float, watched: Sequence[
     is set by half a second or more. False: an event came, a signal did, or the time is over.
     """
 
+def unmap_text(ranges: Sequence[tuple[int, int]], /) -> int:
+    """Unmap what of these ranges of whole pages is text or constants of a loaded program or library; return its bytes.
+
+    No library is unloaded meanwhile. Other memory is left alone, and what madvise(2) refuses stays.
+    """
+
 _ClockTerms: TypeAlias = tuple[float, float, float, float, float]
 _Batch: TypeAlias = tuple[int, int | None, int, int, int, int, int, tuple[int, ...]]
 

@@ -15,7 +15,7 @@ PyMODINIT_FUNC PyInit__native(void)
 	if (!module)
 		return NULL;
 	if (PyModule_AddIntConstant(module, "INTERFACE", NW_INTERFACE) || nw_add_regex(module) ||
-	    nw_add_confirm(module) || nw_add_kmsg(module) || nw_add_quiet(module)) {
+	    nw_add_confirm(module) || nw_add_kmsg(module) || nw_add_quiet(module) || nw_add_text(module)) {
 		Py_DECREF(module);
 		return NULL;
 	}

@@ -10,13 +10,14 @@
 #include <string.h>
 
 // Rises with each change that Python code must know of; monitor/native.py takes only its own.
-#define NW_INTERFACE 3
+#define NW_INTERFACE 4
 
 // Each part adds its types and functions to the module: 0, or -1 with an exception set.
 int nw_add_regex(PyObject *module);
 int nw_add_confirm(PyObject *module);
 int nw_add_kmsg(PyObject *module);
 int nw_add_quiet(PyObject *module);
+int nw_add_text(PyObject *module);
 int nw_add_connections(PyObject *module);
 int nw_add_form(PyObject *module);
 int nw_add_candidates(PyObject *module);

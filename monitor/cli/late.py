@@ -5,6 +5,8 @@ uses none of them, and they take 3 MB. Such a module is put into `sys.modules` e
 lock of its own: with `importlib.util.LazyLoader` of Python 3.11 a second thread misses names that are not loaded yet.
 
 Only what importers use inside functions can be late; `from module import name` loads it at once, which is harmless.
+A package is never late: a submodule that is imported first, and uses its package, would be imported within its own
+import. A late module must not be part of an import cycle either: two threads could wait for each other.
 """
 
 import sys
@@ -58,13 +60,22 @@ class _LateLoader:
             if not self._is_due:
                 return  # the import system or the module itself asks, or the other thread did it
             self._is_due = False
+            before = dict(vars(module))
             try:
                 module.__loader__ = self._real
                 self._real.exec_module(module)
                 spec.loader = self._real
             except BaseException:
+                self._restore(module, before)
                 self._is_due = True  # the next use tries again
                 raise
+
+    def _restore(self, module: ModuleType, before: dict[str, Any]) -> None:
+        """Take back the names of a half-loaded module; what other threads need of it is there all the time."""
+        names = vars(module)
+        names.update(before)
+        for name in [name for name in names if name not in before]:
+            del names[name]
 
 
 class _Finder:
@@ -80,7 +91,7 @@ class _Finder:
         if fullname not in self._late:
             return None
         spec = PathFinder.find_spec(fullname, path, target)
-        if spec is not None and spec.loader is not None:
+        if spec is not None and spec.loader is not None and spec.submodule_search_locations is None:
             spec.loader = cast("Loader", _LateLoader(spec.loader, self._late[fullname]))
         return spec
 

@@ -3,7 +3,7 @@
 import gc
 import importlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import CodeType, FunctionType
 from typing import Any
 
@@ -48,10 +48,14 @@ def _is_coroutine_function(function: object) -> bool:
     return isinstance(code, CodeType) and bool(code.co_flags & _CO_COROUTINE)
 
 
-def _unwrap(function: object) -> object:
+def _unwrap(function: object, *, stop: Callable[[Any], bool] | None = None) -> object:
     """Answer asyncio, which asks this to print a task; `signal` prints the handlers that asyncio replaces."""
-    while (wrapped := getattr(function, "__wrapped__", None)) is not None:
-        function = wrapped
+    passed = [function]
+    while hasattr(function, "__wrapped__") and not (stop and stop(function)):
+        function = function.__wrapped__
+        if any(function is one for one in passed):
+            raise ValueError(f"wrapper loop when unwrapping {passed[0]!r}")
+        passed.append(function)
     return function
 
 
@@ -65,10 +69,8 @@ _LATE: dict[str, Mapping[str, Any]] = {
     "asyncio.sslproto": {},
     "asyncio.staggered": {},
     "base64": {},
-    "calendar": {},
     "decimal": {"Decimal": type("Decimal", (), {})},
     "inspect": {"iscoroutinefunction": _is_coroutine_function, "isfunction": _is_function, "unwrap": _unwrap},
-    "json": {},
     "locale": {},
     "msgspec.inspect": {},
     **{name: {} for name in _OURS},

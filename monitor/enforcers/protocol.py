@@ -212,6 +212,11 @@ class Leader(Enforcer, Protocol):
     """What keeps it from being as it should be or from noticing that it is not, by part; a closed set of parts."""
     foreign: Foreign
 
+    @property
+    def needs_repair(self) -> bool:
+        """Whether `repair` has something to do, as far as is known."""
+        return self.is_wanted and not self.is_up
+
     def exists(self) -> bool:
         """Whether it is set up in the kernel, whichever process did that."""
         ...

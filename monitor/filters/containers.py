@@ -9,9 +9,8 @@ record is text of the application, and is not taken apart. Whether a log has rec
 first line: other logs cost one comparison a block.
 """
 
-import calendar
+import datetime
 import re
-import time
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple, overload
@@ -32,6 +31,8 @@ _CRI_START = re.compile(rb"%s (?:stdout|stderr) [FP][: \n]" % _TIME).match
 _DOCKER_START = re.compile(rb'\{"log":"').match
 _BREAKS = bytes.maketrans(b"\n\r\0", b"   ")
 _STREAMS = (b"stdout", b"stderr")
+_MOMENT = re.compile(rb"(\d{4})-(\d\d)-(\d\d)[Tt](\d\d):(\d\d):(\d\d)")
+_EPOCH = datetime.date(1970, 1, 1).toordinal()
 _NO_TIME = b"-"
 _UNKNOWN_S = float("nan")
 
@@ -171,10 +172,25 @@ def _docker_lines(data: bytes, *, is_cut: bool) -> Iterator[_Line]:
         yield _Line(text.rstrip(b"\r\n").translate(_BREAKS), record.time.encode(), record.stream.encode()[:16], is_last)
 
 
+def _whole_s(text: bytes) -> int:
+    """Read date and time as UTC; ValueError for what is none. Seconds may be leap seconds, as in `time.strptime`."""
+    match = _MOMENT.fullmatch(text)
+    if match is None:
+        raise ValueError(text)
+    year, month, day, hour, minute, second = map(int, match.groups())
+    if hour > 23 or minute > 59 or second > 61:
+        raise ValueError(text)
+    days = datetime.date(year, month, day).toordinal() - _EPOCH
+    return ((days * 24 + hour) * 60 + minute) * 60 + second
+
+
 def _read_time(text: bytes) -> float:
-    """Read a time of RFC 3339; NaN for what is none."""
+    """Read a time of RFC 3339; NaN for what is none.
+
+    `time.strptime` loads modules when it is called first. Where no descriptor is left, that would lose the record.
+    """
     try:
-        whole_s = calendar.timegm(time.strptime(text[:19].decode("ascii"), "%Y-%m-%dT%H:%M:%S"))
+        whole_s = _whole_s(text[:19])
         rest = text[19:].decode("ascii")
         fraction = re.match(r"\.\d+", rest)
         zone = rest[fraction.end() if fraction else 0 :]

@@ -4,7 +4,6 @@ Checking a password takes as long as its hash demands, on purpose. So a right on
 memory only), and wrong ones are checked one at a time (`HttpServer`): guessing delays no scrape that was right before.
 """
 
-import base64
 import binascii
 import contextlib
 import hashlib
@@ -167,7 +166,7 @@ def _credentials(request: HttpRequest) -> tuple[str, bytes]:
     if scheme.lower() != "basic":
         return "", b""
     try:
-        name, _, password = base64.b64decode(given.strip(), validate=True).partition(b":")
+        name, _, password = binascii.a2b_base64(given.strip(), strict_mode=True).partition(b":")
     except (binascii.Error, ValueError):
         return "", b""
     return name.decode(errors="replace"), password[:_MAX_PASSWORD_BYTES]

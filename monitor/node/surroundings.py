@@ -92,6 +92,8 @@ class Surroundings:
         self._polled: tuple[Mapping[str, bytes], Sysctls] = {}, decoded({})
         """What these files said last."""
         self._is_stale = False
+        self.readings_total = 0
+        """How often it was read again since something around the node changed."""
         self._failure = ""
         self._rests_until_s = 0.0
         self._backoff = Backoff(_RETRY_FIRST_S, _RETRY_S)
@@ -191,7 +193,9 @@ class Surroundings:
             self._is_stale = False
             started_s = time.monotonic()
             try:
-                self._take(await asyncio.to_thread(self._read, self._current_sysctls()))
+                found = await asyncio.to_thread(self._read, self._current_sysctls())
+                self.readings_total += 1
+                self._take(found)
             except SYSTEM_FAULTS as error:
                 self._failed(error)
                 continue

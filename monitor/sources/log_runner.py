@@ -36,7 +36,6 @@ class LogRunner(SourceRunner[SourceT, SettingsT]):
     """Owns a source of log blocks; the filters are shared by all sources of log text."""
 
     counters = SourceRunner.counters | metrics.LOG_COUNTERS
-    is_hurried = False
 
     def __init__(self, scanner: LogScanner, cursors: CursorStore, process: Process, stats: Any) -> None:
         """Open nothing yet; `scanner` says what to read, and finds failures in it."""

@@ -50,8 +50,6 @@ class SourceRunner(ABC, Generic[SourceT, SettingsT]):
     """In sentences."""
     counters: ClassVar[dict[str, Metric]] = metrics.COUNTERS
     """The metrics of its counters, by their names in `stats`."""
-    is_hurried: ClassVar[bool] = True
-    """Whether its events are judged by what ticks find: then one comes first where the daemon rests."""
     stats: Any
     """What the source counted: `malformed` and what `counters` name; it survives reopening."""
 
@@ -125,9 +123,9 @@ class SourceRunner(ABC, Generic[SourceT, SettingsT]):
         return bool(self._trouble) or self.stats.lost != self._lost_known
 
     @property
-    def unhurried(self) -> int | None:
-        """Its descriptor, if it is open and not hurried."""
-        return None if self.is_hurried or self._source is None else self._source.fileno()
+    def descriptor(self) -> int | None:
+        """The descriptor that it waits on; None while it is closed."""
+        return None if self._source is None else self._source.fileno()
 
     def watched(self) -> Sequence[tuple[int, int]] | None:
         """Return the files to look at while nothing happens, with their lengths; None if ticks are due."""

@@ -100,6 +100,11 @@ class Saver:
         return len(self._pending) + (len(self._job.changes) if self._job else 0)
 
     @property
+    def has_news(self) -> bool:
+        """Whether changes wait for `tick` to write them."""
+        return bool(self._pending)
+
+    @property
     def notices(self) -> list[str]:
         """Notices for the operator on this store and earlier ones, one sentence each."""
         return [*self._old_notices, *(self.store.notices if self.store else ())]

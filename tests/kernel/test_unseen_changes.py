@@ -11,11 +11,9 @@ from typing import cast
 import pytest
 
 from monitor.daemon.life.table_watch import TableWatch
-from monitor.enforcers.netlink_socket import NetlinkSocket, TooMuchAtOnce
 from monitor.enforcers.nftables.keeper import TableKeeper
 from monitor.enforcers.nftables.large_sets import LargeSets
 from monitor.enforcers.nftables.table import NftablesTable
-from monitor.enforcers.nftables.witness import Witness, WitnessedSocket
 from monitor.enforcers.protocol import Failure
 from monitor.model.addresses import parse_network
 from monitor.model.alerts import Strength
@@ -142,25 +140,6 @@ def test_a_start_that_is_alone_compares_nothing(saved: Path) -> None:
         assert watched.is_right()
         assert not watched.keeper.others_changed()
         watched.life.stop()
-
-
-@pytest.mark.parametrize("others", [True, False])
-@pytest.mark.usefixtures("directory")
-def test_a_change_while_our_transaction_fails_is_that_of_others(monkeypatch: pytest.MonkeyPatch, others: bool) -> None:
-    """The kernel took none of ours, so the one that it took is not ours; without any, nothing has to be compared."""
-
-    def transact(*_: object) -> dict[int, int]:
-        if others:
-            _nft("add table inet somebody")
-        raise TooMuchAtOnce
-
-    monkeypatch.setattr(NetlinkSocket, "transact", transact)
-    witness = Witness()
-    link = WitnessedSocket(witness)
-    with pytest.raises(TooMuchAtOnce):
-        link.transact([])
-    assert witness.end(link) is others
-    link.close()
 
 
 def test_large_sets_are_counted_at_once_and_listed_at_their_next_turn(

@@ -77,6 +77,11 @@ class ConfigFiles:
         paths = sorted(self._in_force.keys() | self._on_disk.keys())
         return [path for path in paths if self._in_force.get(path, "") != self._on_disk.get(path, "")]
 
+    @property
+    def has_news(self) -> bool:
+        """Whether ticks have to be done: what changed is not tried out yet."""
+        return not self._is_examined
+
     def tick(self, now_s: float) -> None:
         """Compare from time to time. What changed is tried out once it has stayed the same for one interval."""
         if 0 <= now_s - self._looked_s < _INTERVAL_S:
@@ -94,11 +99,18 @@ class ConfigFiles:
                 self._since_s, self.fault, self._is_examined = 0.0, "", True
                 _log.info("the configuration on disk is again the one in force")
             self._since_s = self._since_s or (now_s if self.changed else 0.0)
-        elif not self._is_examined or (self.fault and not 0 <= now_s - self._examined_s < _AGAIN_S):
+            if not self._has_settled(now_s):
+                return
+        if not self._is_examined or (self.fault and not 0 <= now_s - self._examined_s < _AGAIN_S):
             self._is_examined, self._examined_s = True, now_s
             known, self.fault = self.fault, self._find_faults()
             if self.fault and self.fault != known:
                 _log.warning("the configuration on disk cannot be put in force:\n%s", self.fault)
+
+    def _has_settled(self, now_s: float) -> bool:
+        """Whether all that changed did so an interval ago: a daemon that rested need not wait for another one."""
+        ctimes_ns = [self._stamps[path][1] if path in self._stamps else None for path in self.changed]
+        return all(one is not None and now_s - one / 1e9 >= _INTERVAL_S for one in ctimes_ns)
 
     def problems(self) -> list[str]:
         """Say what keeps the files on disk from being put in force."""

@@ -27,10 +27,15 @@ _LOOK_S = 1.0
 class Sleeper(Protocol):
     """Who rests, and what ends the rest."""
 
-    watched: Sequence[Watched]
-    """What wakes nobody and is looked at meanwhile."""
-    unhurried: Collection[int]
-    """Descriptors whose events end no rest."""
+    def watched(self) -> Sequence[Watched] | None:
+        """Return what wakes nobody and is to be looked at; None if there is something to do, which ends the rest.
+
+        Asked before each wait: timers run during a rest, and what was on its way when it began. They may close what was
+        watched, or leave something to do.
+        """
+
+    def unhurried(self) -> Collection[int]:
+        """Return the descriptors whose events end no rest."""
 
     def woken(self) -> None:
         """Take that the rest is over; called once, and what happened is reported after that."""
@@ -55,20 +60,34 @@ class SteadySelector(selectors.EpollSelector):
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         """Wait for descriptors; OSError only after 20 seconds of errors."""
-        sleeper, has_changed = self.sleeper, False
+        sleeper = self.sleeper
         if sleeper is None:
             return self._ready(timeout)
-        if extension and timeout is not None and timeout > 0:
-            has_changed = extension.wait_quietly(self.fileno(), timeout, _LOOK_S, sleeper.watched)
-            timeout = 0
-        ready = self._ready(timeout)
-        if has_changed or any(key.fd not in sleeper.unhurried for key, _ in ready):
+        is_over = (timeout is None or timeout > 0) and self._wait(sleeper, timeout)
+        ready = self._ready(0 if is_over or (extension and timeout is not None) else timeout)
+        unhurried = sleeper.unhurried() if ready else ()
+        if is_over or any(key.fd not in unhurried for key, _ in ready):
             self.sleeper = None
             sleeper.woken()
             return []  # a descriptor that is ready stays so
         if ready:
             sleeper.touched()
         return ready
+
+    def _wait(self, sleeper: Sleeper, timeout: float | None) -> bool:
+        """Wait for events while nothing that wakes nobody happens; return whether that did, or is to be done.
+
+        Without the native extension, waiting is up to the caller.
+        """
+        if (watched := sleeper.watched()) is None:
+            return True
+        if extension is None or timeout is None:
+            return False
+        try:
+            return bool(extension.wait_quietly(self.fileno(), timeout, _LOOK_S, watched))
+        except (MemoryError, TypeError, ValueError, OverflowError) as error:
+            _log.error("what wakes nobody cannot be looked at: %r", error)
+            return True
 
     def _ready(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         try:

@@ -1,12 +1,11 @@
 """How the daemon waits for its next look: awake for a second, or at rest until something happens.
 
-What happens at rest is of two kinds. Connections, the journal and log files are read at once, and a second later the
-daemon looks whether a tick has to follow. Everything else may ask how the daemon and its node are, or is judged by
-that: so the daemon looks around first.
+What happens at rest is of two kinds. Sources are read at once, and a second later the daemon looks whether a tick has
+to follow. Everything else may ask how the daemon and its node are: so it looks around first.
 """
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from monitor.daemon.life.loop import SteadyLoop
 from monitor.native import Watched
@@ -22,9 +21,9 @@ class Rest:
         self._loop = loop
         self._wake = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
-        self._is_woken = False
-        self.watched: Sequence[Watched] = ()
-        self.unhurried: Collection[int] = ()
+        self._is_woken = self._is_touched = False
+        self._watched: Callable[[], Sequence[Watched] | None] = tuple
+        self.unhurried: Callable[[], Collection[int]] = tuple
 
     @property
     def is_long(self) -> bool:
@@ -42,9 +41,17 @@ class Rest:
             self._loop.rest(None)
         await self._wait(TICK_S)
 
-    async def rest(self, seconds: float, watched: Sequence[Watched], unhurried: Collection[int]) -> None:
-        """Wait so long, or until something happens; `unhurried` are the descriptors that are read without a look."""
-        self.watched, self.unhurried = watched, unhurried
+    async def rest(
+        self,
+        seconds: float,
+        watched: Callable[[], Sequence[Watched] | None],
+        unhurried: Callable[[], Collection[int]],
+    ) -> None:
+        """Wait so long, or until something happens, or `watched` returns None: then there is something to do.
+
+        `unhurried` returns the descriptors that are read without a look. Both are asked again and again.
+        """
+        self._watched, self.unhurried, self._is_touched = watched, unhurried, False
         if isinstance(self._loop, SteadyLoop):
             self._loop.rest(self)
         await self._wait(seconds if self.is_long else TICK_S)
@@ -59,6 +66,10 @@ class Rest:
         """End the wait."""
         self._wake.set()
 
+    def watched(self) -> Sequence[Watched] | None:
+        """Return what to look at; nothing where a look follows within a second anyway."""
+        return () if self._is_touched else self._watched()
+
     def woken(self) -> None:
         """Look around before what ended the rest is handled."""
         self._is_woken = True
@@ -66,7 +77,7 @@ class Rest:
 
     def touched(self) -> None:
         """Look in a second at the latest; until then it is known that something may have changed."""
-        self.watched = ()
+        self._is_touched = True
         if self._timer and self._timer.when() > self._loop.time() + TICK_S:
             self._timer.cancel()
             self._timer = self._loop.call_later(TICK_S, self._wake.set)

@@ -4,7 +4,7 @@ import logging
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from monitor.daemon.selfcheck.doctor import log_check
 from monitor.daemon.trial.keeper import TrialKeeper
 from monitor.daemon.trial.resume import resume
 from monitor.model.clock import ClockSteps
+from monitor.native import Watched
 from monitor.settings.load import Loaded
 
 _log = logging.getLogger(__name__)
@@ -42,7 +43,7 @@ class Service(Assembly):
         self._rest = Rest(self._loop)
         rest_s = REST_S if self._rest.is_long else REST_AWAKE_S
         self._pace = Pace(min(rest_s, self._systemd.watchdog_s / _SIGNS_OF_LIFE))
-        self._inputs_known = 0
+        self._changes_known = 0
         self._is_reload_due = False
 
     async def open(self) -> None:
@@ -111,36 +112,49 @@ class Service(Assembly):
 
     def _look(self) -> None:
         """Do a tick if it is due."""
-        is_woken = self._rest.take_woken()
-        if self._pace.is_due(time.monotonic(), has_news=self._has_news(), is_woken=is_woken):
-            self._inputs_known = self.pipeline.inputs_total  # those of this tick are news for the next one
-            self._supervisor.run(self._tick_parts())
-        else:
-            self._supervisor.run({"following the clock": self._follow_clock})
+        due, has_news = self._news()
+        if self._pace.is_due(time.monotonic(), has_news=has_news, is_woken=self._rest.take_woken()):
+            self._changes_known = self._changes_total  # those of this tick are news for the next one
+            due = self._tick_parts()
+        self._supervisor.run(due)
 
     async def _pause(self) -> None:
         """Wait for the next look, at rest if nothing is to be done before."""
-        is_resting = self._pace.is_resting and not self._found_news()
-        if not is_resting or (watched := self._sources.watched()) is None:
+        if not self._pace.is_resting or self._watched() is None:
             await self._rest.stay_awake()
             return
         left_s = max(0.0, self.pipeline.next_end_s - time.time())
-        await self._rest.rest(min(self._pace.rest_s, left_s), watched, self._sources.unhurried())
+        left_s = min(self._pace.left_s(time.monotonic()), left_s)
+        await self._rest.rest(left_s, self._watched, self._sources.descriptors)
+
+    def _watched(self) -> Sequence[Watched] | None:
+        """Return what the loop is to look at while it rests; None if there is something to do."""
+        try:
+            return None if self._found_news() else self._sources.watched()
+        except Exception as error:  # noqa: BLE001 - for the supervisor: a fault costs a rest
+            self._supervisor.failed("looking for what to watch", error)
+            return None
 
     def _found_news(self) -> bool:
         """Return whether the last tick found something, or is to be followed by another one."""
         is_waiting = self.pipeline.is_waiting(time.time()) or self._scrapers.has_news or self._decision_log.is_waiting
         is_waiting = is_waiting or self._elsewhere.has_news or self._trial.is_running or self._problems.count > 0
-        return is_waiting or self.pipeline.inputs_total != self._inputs_known
+        is_waiting = is_waiting or self._files.has_news or self._saver.has_news or self._supervisor.has_news
+        return is_waiting or self._changes_total != self._changes_known
 
-    def _has_news(self) -> bool:
-        """Return whether something happened since the last tick, or is wrong."""
+    @property
+    def _changes_total(self) -> int:
+        """How often the pipeline or the node around it was found changed."""
+        return self.pipeline.inputs_total + self._surroundings.readings_total
+
+    def _news(self) -> tuple[dict[str, Callable[[], object]], bool]:
+        """Return what is due also without a tick, and whether something happened since the last one, or is wrong."""
         try:
-            has_news = self._sources.has_news()
+            due = self._sources.due_parts()
+            return {"following the clock": self._follow_clock, **due}, self._sources.has_trouble or self._found_news()
         except Exception as error:  # noqa: BLE001 - for the supervisor: a fault costs a quiet second
             self._supervisor.failed("looking for news", error)
-            return True
-        return has_news or self._found_news()
+            return {}, True
 
     def _tick_parts(self) -> dict[str, Callable[[], object]]:
         """Return what is due in a tick, by name. The last one feeds the watchdog: a stuck loop is restarted."""

@@ -67,6 +67,12 @@ class Supervisor:
         else:
             _log.warning("the loop reports: %s", context.get("message"))
 
+    @property
+    def has_news(self) -> bool:
+        """Whether a part failed lately, so that it is to be tried again."""
+        now_s = self._clock()
+        return any(now_s - failure.last_s < _SHOWN_S for failure in self._failures.values())
+
     def problems(self) -> list[str]:
         """Say what failed lately, and how many batches were lost."""
         now_s = self._clock()

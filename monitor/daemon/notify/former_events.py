@@ -97,12 +97,19 @@ class FormerEvents:
         What came before the run that is asked for was heard. A run that left nothing was killed.
         """
         self.open()
-        self._runs = [one for one in self._runs if _started_s(one.name) >= _started_s(run)]
+        self._runs = self._since(run)
         for known in tuple(self._runs):
             if page := self._page(known, number if known.name == run else 0):
                 return page
             self._runs.remove(known)
         return show_events(self._stream, 0, None)
+
+    def _since(self, run: str) -> list[_Run]:
+        """Return a run and those after it. Their order says which: a clock that was set back does not."""
+        names = [one.name for one in self._runs]
+        if run in names:
+            return self._runs[names.index(run) :]
+        return [one for one in self._runs if _started_s(one.name) >= _started_s(run)]
 
     def _page(self, run: _Run, number: int) -> dict[str, Any] | None:
         """Show a page of a run, None if there is nothing left."""

@@ -163,6 +163,11 @@ class BanControl:
         self._listeners.flushed()
         return bans
 
+    @property
+    def has_lost(self) -> bool:
+        """Whether listeners are still to receive bans that the kernel lost."""
+        return bool(self._lost)
+
     def tick(self, now_s: float) -> None:
         """End the bans whose time is over."""
         expired = self._ledger.expire(now_s)

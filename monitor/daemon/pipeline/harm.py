@@ -6,6 +6,7 @@ a look, and many are a wrong threshold, an address that many share, or a forger.
 """
 
 import enum
+import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 
@@ -16,12 +17,14 @@ from monitor.metrics.metric import Sample
 from monitor.model.addresses import Address
 from monitor.model.alerts import Alert, Strength
 from monitor.model.bans import Ban, ClaimOrigin, Mode
+from monitor.model.clock import PassedSeconds
 
 RECENT_S = 900.0
 EARLY_S = 600.0
 """A ban that is lifted by hand within this time was probably wrong."""
 _MAX_INTERNAL = 1024
-_POLLED_AT_ONCE = 16
+_POLLED_AT_ONCE, _MOST_SECONDS = 16, 12
+"""Bans for each second since the last poll, and at most for so many seconds."""
 _MINUTE_S = 60.0
 
 
@@ -65,6 +68,7 @@ class HarmWatch(Listener):
         self._now_s = 0.0
         self._internal: dict[bytes, Ban] = {}
         self._stopped: dict[bytes, int] = {}
+        self._passed = PassedSeconds(_MOST_SECONDS)
         self.internal_packets_total = 0
         """Packets of internal sources that the sets dropped, as far as they were polled."""
 
@@ -104,7 +108,8 @@ class HarmWatch(Listener):
 
     def poll(self, stopped: Callable[[Ban], Stopped | None]) -> None:
         """Read what some of the bans in internal networks dropped; all have had their turn after about a minute."""
-        for key in list(self._internal)[:_POLLED_AT_ONCE]:
+        count = _POLLED_AT_ONCE * self._passed.take(time.monotonic())
+        for key in list(self._internal)[:count]:
             ban = self._internal.pop(key)
             self._internal[key] = ban  # the last to come again
             if (found := stopped(ban)) is not None:

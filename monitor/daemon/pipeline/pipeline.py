@@ -133,9 +133,10 @@ class Pipeline(Stages):
         return self.ledger.next_end_s
 
     def is_waiting(self, now_s: float) -> bool:
-        """Return whether a tick has something to do: packets or bans that wait, new services, bans that end."""
+        """Return whether a tick has something to do: packets or bans that wait, new services, a table to repair."""
         evidence = self.evidence
         is_waiting = evidence.logged.is_waiting or evidence.services.has_new or len(self.refused) > 0
+        is_waiting = is_waiting or self.table.needs_repair or self.bans.has_lost
         return is_waiting or self.next_end_s <= now_s
 
     def _calls_for_ticks(self, event: Event) -> bool:

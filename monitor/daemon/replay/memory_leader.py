@@ -41,6 +41,7 @@ class MemoryLeader:
 
     name = "memory"
     is_up = True
+    needs_repair = False
     is_wanted = True
     generation = 0
 

@@ -44,6 +44,8 @@ class Sources:
         self._settings = settings
         self._scan = LogScan(filters, settings.detectors.confirm_timeout_s, settings.state.directory)
         context = RunnerContext(process, saver, self._scan, xdp, pods, take_running)
+        self.has_trouble = False
+        """Whether a source that was due last had a problem."""
         self._runners = [row.source.make(row.settings_in(settings), context) for row in SOURCES]
         self._trackers = [one for one in self._runners if isinstance(one, ConntrackRunner)]
 
@@ -73,10 +75,18 @@ class Sources:
         for row, runner in zip(SOURCES, self._runners, strict=True):
             runner.reconfigure(row.settings_in(settings))
 
-    def has_news(self) -> bool:
-        """Return whether any source has something that wakes nobody; every one is asked, since they compare."""
-        news = [one.has_news() for one in self._runners]
-        return any(news)
+    def due_parts(self) -> dict[str, Callable[[], object]]:
+        """Return the ticks of the sources that have something to do which wakes nobody, by name.
+
+        Every source is asked, since they compare. What they then find is told to the pipeline, and so are news.
+        """
+        due = [one for one in self._runners if one.has_news()]
+        self.has_trouble = any(one.problems() for one in due)
+        return {self._part(one): one.tick for one in due}
+
+    @staticmethod
+    def _part(runner: Runner) -> str:
+        return f"the source {runner.name}"
 
     def watched(self) -> list[Watched] | None:
         """Return what wakes nobody and is to be looked at while nothing happens; None if a source needs ticks."""
@@ -87,14 +97,14 @@ class Sources:
             found += watched
         return found
 
-    def unhurried(self) -> set[int]:
-        """Return the descriptors of sources whose events are not judged by what ticks find."""
-        found = (one.unhurried for one in self._runners if isinstance(one, SourceRunner))
+    def descriptors(self) -> set[int]:
+        """Return the descriptors that sources wait on now."""
+        found = (one.descriptor for one in self._runners if isinstance(one, SourceRunner))
         return {descriptor for descriptor in found if descriptor is not None}
 
     def tick_parts(self) -> dict[str, Callable[[], object]]:
         """Return what each source does each second, by name: retry what failed, save cursors, check for losses."""
-        return {"which logs are there": self._look, **{f"the source {one.name}": one.tick for one in self._runners}}
+        return {"which logs are there": self._look, **{self._part(one): one.tick for one in self._runners}}
 
     def _look(self) -> None:
         """Have logs that came or went count, or count no more."""

@@ -43,6 +43,11 @@ class NftablesTable(TableFaults, Leader):
         """Bans for which the kernel may differ from `in_force`: `repair` corrects it."""
         self.foreign = ForeignElements(enforcer, in_force, self.is_doubtful, lambda: self.is_up)
 
+    @property
+    def needs_repair(self) -> bool:
+        """Whether it is missing, or may differ in bans."""
+        return super().needs_repair or bool(self._doubtful)
+
     def exists(self) -> bool:
         """Whether the table exists in the kernel, whichever process created it."""
         return self._enforcer.exists()

@@ -58,7 +58,7 @@ class WitnessedSocket(NetlinkSocket):
         if not self._witness.is_watching:
             return super().transact(requests)
         self._witness.look(self)
-        ours = 0  # also after an error: if the number grew, it was ours whose answer was lost, or that of others
+        ours = 0  # after an error as well: whether it was executed is unknown, and what others did would pass for it
         try:
             failed = super().transact(requests)
             ours = 0 if failed else 1

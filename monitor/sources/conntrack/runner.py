@@ -34,8 +34,6 @@ class ConntrackRunner(SourceRunner[Conntrack, ConntrackSettings]):
     name = Conntrack.name
     title = "connection tracking"
     counters = SourceRunner.counters | COUNTERS
-    is_hurried = False
-    """Attempts wait for an answer, and that calls for ticks."""
     stats: ConntrackStats
 
     def __init__(

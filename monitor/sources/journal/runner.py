@@ -6,6 +6,7 @@ from collections.abc import Container, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from monitor.model.cursors import Cursor, CursorStore
+from monitor.model.errors import SYSTEM_FAULTS
 from monitor.model.logs import LogBlock
 from monitor.sources.journal.metrics import COUNTERS
 from monitor.sources.journal.reader import Journal, JournalStats
@@ -65,6 +66,13 @@ class JournalRunner(LogRunner[Journal, JournalSettings]):
         if opening != self._opening:
             self._opening = opening
             self._renew()
+
+    def has_news(self) -> bool:
+        """Return whether ticks have to read it: some file systems notify nobody."""
+        try:
+            return super().has_news() or (self._source is not None and self._source.timeout_s is not None)
+        except SYSTEM_FAULTS:  # the tick reports it
+            return True
 
     def problems(self) -> list[str]:
         """Say what is wrong."""

@@ -143,6 +143,11 @@ class Tail:
         self._measure()
         return blocks
 
+    @property
+    def has_news(self) -> bool:
+        """Whether `tick` has something to do soon: files came or went, and are not listed yet since that is costly."""
+        return self._is_stale
+
     def watched(self) -> list[tuple[int, int]] | None:
         """Return the descriptors of all open files and their lengths; None if there is something to read."""
         return [file.known_length for file in self._files.open.values()] if self.is_drained else None

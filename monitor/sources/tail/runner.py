@@ -66,6 +66,10 @@ class FilesRunner(LogRunner[Tail, FilesSettings]):
             self._opening = opening
             self._renew()
 
+    def has_news(self) -> bool:
+        """Return whether files are to be listed."""
+        return super().has_news() or (self._source is not None and self._source.has_news)
+
     def watched(self) -> Sequence[tuple[int, int]] | None:
         """Return the open files and their lengths: network file systems do not report what others write."""
         watched = super().watched()

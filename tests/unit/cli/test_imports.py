@@ -24,7 +24,6 @@ _ON_DEMAND = (
     "click",
     "importlib.resources",
     "inspect",
-    "json",
     "locale",
     "monitor.cli.main",
     "monitor.crowdsec.client",
@@ -144,3 +143,35 @@ def test_classes_keep_their_annotations_and_functions_do_not() -> None:
         "assert sys.version_info >= (3, 14) or not load.load.__annotations__"
     )
     assert "monitor.settings.schema" in loaded(code)
+
+
+def test_submodules_of_the_standard_library_can_be_imported_first() -> None:
+    """As where somebody names an exception."""
+    code = "from monitor.cli import slim; slim.load(); from json.decoder import JSONDecodeError; import json"
+    assert "json.decoder" in loaded(code)
+
+
+def test_given_functions_do_as_the_real_ones() -> None:
+    """Others than asyncio call them as well; none loads the module."""
+    code = """
+from monitor.cli import slim; slim.load()
+import functools, inspect, sys
+from monitor.cli import late
+@functools.wraps(print)
+def one(): pass
+@functools.wraps(one)
+def two(): pass
+def loop(): pass
+loop.__wrapped__ = loop
+def results():
+    yield inspect.unwrap(two) is print
+    yield inspect.unwrap(two, stop=lambda f: f is one) is one
+    try: yield inspect.unwrap(loop)
+    except ValueError as error: yield str(error).startswith("wrapper loop")
+    yield inspect.isfunction(two), inspect.isfunction(print), inspect.iscoroutinefunction(two)
+early = list(results())
+assert late.is_late(inspect)
+inspect.signature
+assert early == list(results()) == [True, True, True, (True, False, False)], early
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -68,3 +68,29 @@ def test_what_cannot_be_loaded_is_tried_again(module: Path) -> None:
         _ = found.ready
     module.write_text("ready = 'now it can be loaded'")
     assert found.ready == "now it can be loaded"
+
+
+def test_what_failed_halfway_leaves_no_names(module: Path) -> None:
+    """A function of a half-loaded module would miss what follows it."""
+    module.write_text("def ready(): return rest\nraise OSError(24, 'no descriptors')\nrest = 1")
+    found = imported(given="given")
+    for _ in range(2):
+        with pytest.raises(OSError, match="no descriptors"):
+            _ = found.ready
+    assert found.given == "given"
+    assert found.__file__ == str(module)
+    module.write_text("def ready(): return rest\nrest = 'the whole module'")
+    assert found.ready() == "the whole module"
+
+
+def test_a_package_is_never_late(tmp_path: Path, module: Path) -> None:
+    """Its submodule may be imported first, and use it."""
+    package = tmp_path / NAME
+    package.mkdir()
+    (package / "__init__.py").write_text("from .part import one\ntwo = one + 1")
+    (package / "part.py").write_text(f"from {NAME} import __name__ as parent; import {NAME}; one = 1")
+    with late({NAME: {}}):
+        found = __import__(f"{NAME}.part")
+    assert not isinstance(found, LateModule)
+    assert found.two == 2
+    sys.modules.pop(f"{NAME}.part")

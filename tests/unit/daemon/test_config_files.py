@@ -152,6 +152,22 @@ def test_a_fault_on_disk_is_a_problem_until_it_is_repaired(disk: Disk) -> None:
     assert (disk.files.problems(), disk.files.part().state) == ([], "ok")
 
 
+def test_a_daemon_that_rested_tries_out_what_changed_a_while_ago(disk: Disk) -> None:
+    """It need not wait for another look; what changed just now has ticks done until it was tried out."""
+    disk.fault = "own.yaml:1: not YAML"
+    disk.filter.write_text("[\n")
+    changed_s = disk.filter.stat().st_ctime
+    seen = []
+    for now_s in (changed_s + 1.0, changed_s + 6.1):
+        disk.files.tick(now_s)
+        seen.append((disk.files.has_news, bool(disk.files.problems())))
+    disk.files.follow([disk.filter])
+    disk.filter.write_text("[[\n")
+    disk.files.tick(disk.filter.stat().st_ctime + 12.0)
+    seen.append((disk.files.has_news, bool(disk.files.problems())))
+    assert seen == [(True, False), (False, True), (False, True)]
+
+
 def test_a_refused_reload_says_since_when(disk: Disk) -> None:
     """The time is that of the first difference, and a second refusal does not move it; a reload ends it."""
     disk.main.write_text("faulty\n")

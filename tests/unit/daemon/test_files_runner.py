@@ -13,6 +13,7 @@ from monitor.model.alerts import Strength
 from monitor.model.events import AuthFailure
 from monitor.settings.detectors import Detectors
 from monitor.settings.schema import Settings
+from monitor.sources.tail.paths import Paths
 from monitor.sources.tail.runner import FilesRunner
 from monitor.sources.tail.settings import FilesSettings
 from monitor.state.saver import Saver
@@ -134,3 +135,19 @@ def test_what_proves_nothing_is_told(site: Site) -> None:
     assert [event.strength for event in site.found] == [Strength.SPOOFABLE]
     assert f"{site.directory}/a.log proves nothing: everybody may write it" in site.runner.notices
     assert ("nodewarden_source_untrusted_records_total", ("files",), 1) in list(site.runner.samples())
+
+
+def test_files_that_are_costly_to_list_are_listed_soon(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that appears meanwhile wakes the daemon, but is found by a tick, which must come in time."""
+    site.runner.open()
+    site.read()
+    assert not site.runner.has_news()
+    monkeypatch.setattr(Paths, "is_costly", True)
+    site.write("new.log", "192.0.2.1")
+    assert site.read() == []
+    assert site.runner.has_news()
+    assert site.runner.watched() is None
+    assert site.runner._source is not None
+    site.runner._source.tick(time.monotonic() + 11.0)
+    assert site.read() == ["192.0.2.1"]
+    assert not site.runner.has_news()

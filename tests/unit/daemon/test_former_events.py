@@ -148,3 +148,18 @@ def test_a_disk_that_fails_keeps_no_daemon_from_stopping(path: Path, caplog: pyt
     run.stop()
     run.stop(is_wanted=False)
     assert sum("cannot be written" in text for text in caplog.messages) == 2
+
+
+def test_a_clock_that_is_set_back_loses_no_run(path: Path) -> None:
+    """The run after it has a name that is less."""
+    first = Run(path, 10.0)
+    first.happen("a")
+    _, _, cursor = _hear(first, None)
+    first.happen("b")
+    first.stop()
+    second = Run(path, 5.0)
+    second.happen("c")
+    second.stop()
+    third = Run(path, 6.0)
+    third.happen("d")
+    assert _hear(third, cursor)[0] == ["b", "c", "d"]

@@ -7,6 +7,9 @@ import time
 from collections import Counter, deque
 from collections.abc import Container, Iterable, Iterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import Mock
 
 import msgspec
 import pytest
@@ -23,6 +26,8 @@ from monitor.model.logs import LogBlock
 from monitor.settings.detectors import Detectors
 from monitor.settings.schema import Settings
 from monitor.sources import log_runner
+from monitor.sources.journal.runner import JournalRunner
+from monitor.sources.journal.settings import JournalSettings
 from monitor.sources.log_runner import LogRunner
 from monitor.sources.runner import Process
 from monitor.state.saver import Saver
@@ -325,3 +330,14 @@ def test_lag_is_of_what_was_read_live(scan: LogScan, saver: Saver) -> None:
     assert one.describe()["lag_s"] == 0.5
     assert ("nodewarden_source_lag_seconds", ("shelf",), 0.5) in list(one.samples())
     one.close()
+
+
+def test_a_journal_that_notifies_nobody_is_read_by_ticks() -> None:
+    """On a network file system no daemon that rests would be woken for an entry."""
+    scanner: Any = SimpleNamespace(journal={"sshd": ()}, files={})
+    runner = JournalRunner(JournalSettings(), scanner, Mock(), Mock())
+    for timeout_s, is_due in ((None, False), (2.0, True)):
+        source: Any = SimpleNamespace(timeout_s=timeout_s, is_drained=True)
+        runner._source = source
+        assert runner.has_news() == is_due
+        assert (runner.watched() is None) == is_due

@@ -74,10 +74,16 @@ class _Sleeper:
     """Notes what ends a rest, and what it hears of meanwhile."""
 
     def __init__(self, watched: list[Watched], unhurried: set[int]) -> None:
-        self.watched: Sequence[Watched] = watched
-        self.unhurried: Collection[int] = unhurried
+        self.known: Sequence[Watched] | None = watched
+        self._unhurried = unhurried
         self.happened: list[str] = []
         self.over = asyncio.Event()
+
+    def watched(self) -> Sequence[Watched] | None:
+        return self.known
+
+    def unhurried(self) -> Collection[int]:
+        return self._unhurried
 
     def woken(self) -> None:
         self.happened.append("woken")
@@ -147,6 +153,28 @@ def test_what_wakes_nobody_ends_the_rest_within_a_second(
             file.write(b"line\n")
         happened = _rest([(file.fileno(), 0)], 0.2)
     assert happened == (["woken"] * grows + ["looked around"])
+
+
+@pytest.mark.parametrize("is_native", [True, False])
+@pytest.mark.parametrize("known", [None, [(0, b"")]])
+def test_what_a_timer_leaves_to_do_ends_the_rest(
+    is_native: bool, known: list[Watched] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Timers wake nobody, but what they did may call for a tick; so does what cannot be looked at, and no loop ends."""
+    if not is_native:
+        monkeypatch.setattr(loop, "extension", None)
+    sleeper = _Sleeper([], set())
+
+    async def main() -> None:
+        running = asyncio.get_running_loop()
+        assert isinstance(running, SteadyLoop)
+        running.rest(sleeper)
+        running.call_later(0.05, setattr, sleeper, "known", known)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(sleeper.over.wait(), 0.5)
+
+    loop.run(main())
+    assert sleeper.happened == (["woken"] if is_native or known is None else [])
 
 
 def test_a_closed_map_or_file_ends_the_rest() -> None:

@@ -51,6 +51,26 @@ def test_who_is_woken_looks_around_first() -> None:
     assert looked == (False, False)
 
 
+def test_a_rest_began_with_the_last_full_tick() -> None:
+    """Whoever woke it without one does not have the next one come later."""
+    pace = Pace()
+    for second in range(3):
+        pace.is_due(second, has_news=False)
+    assert pace.left_s(2.0) == REST_S - 2.0
+    assert not pace.is_due(2.4, has_news=False, is_woken=True)
+    assert pace.left_s(4.0) == REST_S - 4.0
+    assert pace.left_s(50.0) == 0.0
+    assert pace.left_s(-50.0) == REST_S
+
+
+def test_a_short_rest_is_short_for_who_is_woken_too() -> None:
+    """A watchdog of three seconds is fed each second, whatever comes in between."""
+    pace = Pace(1.0)
+    for second in range(3):
+        pace.is_due(second, has_news=False)
+    assert pace.is_due(3.0, has_news=False, is_woken=True)
+
+
 def test_a_clock_that_was_set_back_ends_the_rest() -> None:
     """A monotonic clock does not run backwards; if one does, ticks go on."""
     pace = Pace()

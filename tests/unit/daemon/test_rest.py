@@ -28,7 +28,7 @@ def test_an_unhurried_event_has_it_look_soon_and_only_once() -> None:
         began_s = running.time()
         for number in range(1, 50):
             running.call_at(began_s + number / 100, os.write, write_end, b"x")
-        await resting.rest(60.0, [], {read_end})
+        await resting.rest(60.0, lambda: None if read else [], lambda: {read_end})
         running.remove_reader(read_end)
         return running.time() - began_s, resting.take_woken()
 
@@ -51,7 +51,7 @@ def test_a_hurried_event_ends_the_rest_and_is_told_once() -> None:
     async def main() -> None:
         resting = Rest(running := asyncio.get_running_loop())
         running.call_later(0.01, running.call_soon_threadsafe, lambda: None)
-        await resting.rest(60.0, [], ())
+        await resting.rest(60.0, tuple, tuple)
         assert resting.take_woken()
         assert not resting.take_woken()
         await resting.stay_awake()
@@ -66,7 +66,7 @@ def test_a_wake_that_comes_before_the_wait_ends_it() -> None:
     async def main() -> None:
         resting = Rest(asyncio.get_running_loop())
         resting.wake()
-        await resting.rest(60.0, [], ())
+        await resting.rest(60.0, tuple, tuple)
 
     began_s = time.monotonic()
     loop.run(main())
@@ -79,7 +79,7 @@ def test_other_loops_do_not_rest() -> None:
     async def main() -> None:
         resting = Rest(asyncio.get_running_loop())
         assert not resting.is_long
-        await resting.rest(60.0, [], ())
+        await resting.rest(60.0, tuple, tuple)
 
     began_s = time.monotonic()
     asyncio.run(main())

@@ -89,14 +89,14 @@ def test_a_long_tick_leaves_time_to_read(monkeypatch: pytest.MonkeyPatch) -> Non
         service._loop = asyncio.get_running_loop()
         service._rest, service._pace.is_resting = rest.Rest(service._loop), False
         service._is_stopping = service._is_reload_due = False
-        service.pipeline.inputs_total = 0
+        service._changes_total, service._news.return_value = 0, ({}, True)
         service._look, service._pause = partial(Service._look, service), partial(Service._pause, service)
 
         def tick(_: object) -> None:
             begun.append(time.monotonic())
             time.sleep(0.15)
-            service.pipeline.inputs_total += 1
-            known.append(service._inputs_known)
+            service._changes_total += 1
+            known.append(service._changes_known)
             ended.append(time.monotonic())
             service._is_stopping = len(ended) == 3
             if service._is_stopping:

@@ -215,41 +215,88 @@ def test_a_status_that_systemd_has_is_not_sent_again(tmp_path: Path, monkeypatch
     manager.close()
 
 
-def test_news_are_what_happens_or_is_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Inputs, problems, sources with something that wakes nobody, a fault of our own: each has a full tick."""
+def _has_news(service: Service) -> bool:
+    return service._news()[1]
+
+
+def test_sources_that_are_due_have_a_tick_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each is asked; the others and all else wait, unless one has a problem: that is to be reported."""
     path = write(tmp_path, f"state: {{directory: {tmp_path}}}\ndetectors: {{port_scan: {{mode: observe}}}}\n")
 
     async def run() -> None:
         service = Service(path, load(path))
-        assert not service._has_news()
+        sources = service._sources
+        first, *others = sources._runners
+        for one in others:
+            monkeypatch.setattr(one, "has_news", lambda: False)
+        for has_news, problems in ((False, []), (True, []), (True, ["it is gone"])):
+            monkeypatch.setattr(first, "has_news", lambda has_news=has_news: has_news)
+            monkeypatch.setattr(first, "problems", lambda problems=problems: problems)
+            due, is_news = service._news()
+            assert list(due) == ["following the clock"] + [f"the source {first.name}"] * has_news
+            assert is_news == bool(problems)
+            assert set(due) - {"following the clock"} <= set(sources.tick_parts())
+        await service.close()
+
+    asyncio.run(run())
+
+
+def test_news_are_what_happens_or_is_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Inputs, problems, what waits for a tick, a fault of our own: each has a full tick."""
+    path = write(tmp_path, f"state: {{directory: {tmp_path}}}\ndetectors: {{port_scan: {{mode: observe}}}}\n")
+
+    async def run() -> None:
+        service = Service(path, load(path))
+        assert not _has_news(service)
         service.pipeline.forget_refused(1000.0)
-        assert service._has_news()
-        service._inputs_known = service.pipeline.inputs_total
-        assert not service._has_news()
+        assert _has_news(service)
+        service._changes_known = service._changes_total
+        assert not _has_news(service)
         service.pipeline.process([FlowBatch(1000.0, ended=[(None, 7, None)])], 1000.0)
-        assert not service._has_news()
+        assert not _has_news(service)
         for batch in (FlowBatch(1001.0, completions=1), FlowBatch(1002.0, has_gap=True)):
             service.pipeline.process([batch], batch.time_s)
-            assert service._has_news()
-            service._inputs_known = service.pipeline.inputs_total
+            assert _has_news(service)
+            service._changes_known = service._changes_total
         for waiting in (service._decision_log, service._trial, service._elsewhere):
             name = "is_waiting" if hasattr(waiting, "is_waiting") else "has_news"
             name = "is_running" if hasattr(waiting, "is_running") else name
             with monkeypatch.context() as changed:
                 changed.setattr(type(waiting), name, True)
-                assert service._has_news()
+                assert _has_news(service)
+        for part, name in (
+            (service.pipeline.table, "needs_repair"),
+            (service.pipeline.bans, "has_lost"),
+            (service._files, "has_news"),
+            (service._saver, "has_news"),
+        ):
+            with monkeypatch.context() as changed:
+                changed.setattr(type(part), name, True)
+                assert _has_news(service)
+                assert service._watched() is None
+        service._surroundings.readings_total += 1
+        assert _has_news(service)
+        service._changes_known = service._changes_total
+        assert service._watched() is not None
         service._scrapers.has_news = True
-        assert service._has_news()
+        assert _has_news(service)
         service._scrapers.tick()
-        assert not service._has_news()
+        assert not _has_news(service)
         service._problems.changes(["something is wrong"])
-        assert service._has_news()
+        assert _has_news(service)
         service._problems.changes([])
-        monkeypatch.setattr(service._sources, "has_news", lambda: True)
-        assert service._has_news()
-        monkeypatch.setattr(service._sources, "has_news", fail)
-        assert service._has_news()
-        assert any(text.startswith("looking for news failed") for text in service._health.problems())
+        assert service._watched() is not None
+        for name, told in (("due_parts", "looking for news"), ("watched", "looking for what to watch")):
+            monkeypatch.setattr(service._sources, name, fail)
+            assert _has_news(service)
+            assert service._watched() is None
+            assert any(text.startswith(f"{told} failed") for text in service._health.problems()) or name == "watched"
+        monkeypatch.setattr(service._supervisor, "_failures", {})
+        assert service._watched() is None
+        assert any(text.startswith("looking for what to watch failed") for text in service._health.problems())
+        monkeypatch.setattr(type(service.pipeline), "is_waiting", fail)
+        monkeypatch.setattr(service._sources, "due_parts", dict)
+        assert _has_news(service)
         await service.close()
 
     asyncio.run(run())
@@ -268,8 +315,8 @@ def test_a_rest_is_no_longer_than_something_needs(tmp_path: Path, monkeypatch: p
         pauses.append(seconds)
 
     async def pauses_of(service: Service) -> None:
-        service._inputs_known = service.pipeline.inputs_total
-        service._pace.is_due(0.0, has_news=False)
+        service._changes_known = service._changes_total
+        service._pace.is_due(time.monotonic(), has_news=False)
         for ledger_end_s in (float("inf"), time.time() + 0.5):
             monkeypatch.setattr(type(service.pipeline), "next_end_s", ledger_end_s)
             await service._pause()
