@@ -32,7 +32,7 @@ _log = logging.getLogger(__name__)
 _SETTLE_S = 0.2
 _RETRY_FIRST_S, _RETRY_S = 1.0, 10.0
 _POLL_S = 2.0
-"""Less than what is current to a daemon that is woken (`daemon.life.pace.CURRENT_S`)."""
+"""How often it is seen whether names and routes are due; sysctls are read in each tick."""
 _ROUTES_S = 52.0
 """A tick may come ten seconds later."""
 _MAX_SHARE = 0.05
@@ -153,13 +153,16 @@ class Surroundings:
 
     def tick(self) -> None:
         """Schedule a reading when a sysctl has changed, and now and then when a route has; call it each second."""
-        if (now_s := time.monotonic()) < self._poll_at_s or self._loop is None:
+        if self._loop is None:
+            return
+        is_changed = self._current_sysctls() != self.reading.sysctls
+        if is_changed:
+            self._schedule()
+        if (now_s := time.monotonic()) < self._poll_at_s:
             return
         self._poll_at_s = now_s + _POLL_S
         self.names.tick()
-        if self._current_sysctls() != self.reading.sysctls:
-            self._schedule()
-        elif now_s >= self._routes_at_s and (self._polling is None or self._polling.done()):
+        if not is_changed and now_s >= self._routes_at_s and (self._polling is None or self._polling.done()):
             self._routes_at_s = now_s + _ROUTES_S
             self._polling = self._loop.create_task(self._compare_routes())
 

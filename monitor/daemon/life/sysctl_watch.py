@@ -1,7 +1,10 @@
-"""Follows the sysctls that evidence depends on: nothing reports their changes, so they are read every few seconds."""
+"""Follows the sysctls that evidence depends on: nothing reports their changes, so each tick reads them.
+
+Their files stay open, so that takes some ten microseconds. Reading them less often would add to the age that a tick may
+have (`pace.CURRENT_S`) when somebody asks what is wrong.
+"""
 
 import logging
-import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 
@@ -10,25 +13,16 @@ from monitor.node import kernel_settings
 from monitor.node.kernel_settings import EXPECTATIONS
 
 _log = logging.getLogger(__name__)
-_EVERY_S = 2.0
-"""Less than what is current to a daemon that is woken (`pace.CURRENT_S`)."""
 
 
 class SysctlWatch:
     """The values as they were read last, and what they mean."""
 
-    def __init__(
-        self,
-        uses: Callable[[], Collection[str]],
-        root: Path = Path("/"),
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        """Read once. `uses` returns what the configuration uses of `kernel_settings`; `clock` is in seconds."""
+    def __init__(self, uses: Callable[[], Collection[str]], root: Path = Path("/")) -> None:
+        """Read once. `uses` returns what the configuration uses of `kernel_settings`."""
         self._uses = uses
         self._files = kernel_settings.value_files(root)
         self._read: tuple[Mapping[str, bytes], Collection[str]] | None = None
-        self._clock = clock
-        self._next_s = float("-inf")
         self._values: dict[str, str] = {}
         self._judged: tuple[dict[str, str], Collection[str]] = {}, ()
         self._problems: list[str] = []
@@ -37,11 +31,7 @@ class SysctlWatch:
         self.tick()
 
     def tick(self) -> None:
-        """Read if it is time, and log what is new; call it each second."""
-        now_s = self._clock()
-        if now_s < self._next_s:
-            return
-        self._next_s = now_s + _EVERY_S
+        """Read, and log what is new; call it each second."""
         read = self._files.read(), self._uses()
         if read == self._read:
             return
