@@ -2,6 +2,7 @@
 
 import ctypes
 import mmap
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -41,7 +42,8 @@ def test_only_what_the_file_has_is_unmapped() -> None:
             mapping(0xC000, "r-xp", "/usr/lib/last.so"),
         ]
     )
-    assert [start for start, _ in clean(smaps)] == [0x1000, 0x2000, 0x3000, 0xC000]
+    assert [start for start, _, _ in clean(smaps)] == [0x1000, 0x2000, 0x3000, 0xC000]
+    assert [is_journal for _, _, is_journal in clean(smaps)] == [False, False, True, False]
     assert list(clean("what no kernel writes\n")) == []
 
 
@@ -68,6 +70,22 @@ def test_relocated_data_is_never_unmapped() -> None:
     for odd in ([0], [(0,)], [("a", 0)], [(0, 0, 0)], 1):
         with pytest.raises(TypeError):
             native.unmap_text(odd)
+
+
+def test_files_of_the_journal_are_unmapped_and_other_shared_ones_stay(tmp_path: Path) -> None:
+    """They are read again from the page cache; the mapping itself stays."""
+    extension()
+    resident = {}
+    for name in ("system.journal", "other.data"):
+        path = tmp_path / name
+        path.write_bytes(b"entry" * 100_000)
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, mmap.MAP_SHARED, mmap.PROT_READ) as mapped:
+            assert mapped[:].count(b"entry") == 100_000
+            mappings.release()
+            (found,) = re.findall(rf"{name}\n(?:.*\n)*?Rss: +(\d+)", Path("/proc/self/smaps").read_text())
+            resident[name] = int(found)
+            assert mapped[:].count(b"entry") == 100_000
+    assert resident["system.journal"] == 0 < resident["other.data"]
 
 
 def test_what_was_unmapped_is_still_there() -> None:
