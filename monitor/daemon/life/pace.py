@@ -29,6 +29,10 @@ class Pace:
         """Return how long a rest may last from now on: it began with the last tick that was done in full."""
         return min(self.rest_s, max(0.0, self._looked_s + self.rest_s - now_s))
 
+    def is_current(self, now_s: float) -> bool:
+        """Return whether who asks now need not wait for another look."""
+        return 0 <= now_s - self._looked_s < min(CURRENT_S, self.rest_s)
+
     def is_due(self, now_s: float, *, has_news: bool, is_woken: bool = False) -> bool:
         """Return whether a tick is to be done in full.
 
@@ -37,9 +41,7 @@ class Pace:
         self._quiet_ticks = 0 if has_news else self._quiet_ticks + 1
         is_awake = self._quiet_ticks <= REST_AFTER_TICKS
         self.is_resting = self._quiet_ticks >= REST_AFTER_TICKS and not is_woken
-        is_due = is_awake or not 0 <= now_s - self._looked_s < (
-            min(CURRENT_S, self.rest_s) if is_woken else self.rest_s
-        )
+        is_due = is_awake or not 0 <= now_s - self._looked_s < self.rest_s or (is_woken and not self.is_current(now_s))
         if is_due:
             self._looked_s = now_s
         return is_due

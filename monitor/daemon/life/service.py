@@ -14,7 +14,7 @@ from monitor.daemon.life.config_watch import ConfigWatch
 from monitor.daemon.life.enforcers import take_over
 from monitor.daemon.life.in_force import modes
 from monitor.daemon.life.pace import REST_AWAKE_S, REST_S, Pace
-from monitor.daemon.life.rest import Rest
+from monitor.daemon.life.rest import TICK_S, Rest
 from monitor.daemon.selfcheck.doctor import log_check
 from monitor.daemon.trial.keeper import TrialKeeper
 from monitor.daemon.trial.resume import resume
@@ -121,7 +121,10 @@ class Service(Assembly):
     async def _pause(self) -> None:
         """Wait for the next look, at rest if nothing is to be done before."""
         if not self._pace.is_resting or self._watched() is None:
-            await self._rest.stay_awake()
+            if self._pace.is_current(time.monotonic()):
+                await self._rest.stay_awake()
+            else:  # sources alone have something to do: a request finds a daemon that has looked all the same
+                await self._rest.rest(TICK_S, tuple, self._sources.descriptors)
             return
         left_s = max(0.0, self.pipeline.next_end_s - time.time())
         left_s = min(self._pace.left_s(time.monotonic()), left_s)

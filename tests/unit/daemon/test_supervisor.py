@@ -14,6 +14,7 @@ import pytest
 from monitor.daemon.catalogue import BY_NAME
 from monitor.daemon.life import loop
 from monitor.daemon.life.descriptors import Descriptors, raise_limit
+from monitor.daemon.life.pace import CURRENT_S
 from monitor.daemon.life.rest import Rest
 from monitor.daemon.life.service import Service
 from monitor.daemon.life.supervisor import Supervisor
@@ -303,7 +304,11 @@ def test_news_are_what_happens_or_is_wrong(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_a_rest_is_no_longer_than_something_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ten seconds; to the next end of a ban, a third of the watchdog's time; none where a source needs ticks."""
+    """Ten seconds; to the next end of a ban, a third of the watchdog's time; none where a source needs ticks.
+
+    Where sources alone have had something to do for so long that the last look is old, the second is one at rest: who
+    asks meanwhile has the daemon look first.
+    """
     path = write(tmp_path, f"state: {{directory: {tmp_path}}}\ndetectors: {{port_scan: {{mode: observe}}}}\n")
     pauses: list[float] = []
     extension()
@@ -322,6 +327,8 @@ def test_a_rest_is_no_longer_than_something_needs(tmp_path: Path, monkeypatch: p
             await service._pause()
         monkeypatch.setattr(service._sources, "watched", lambda: None)
         await service._pause()
+        service._pace._looked_s -= CURRENT_S
+        await service._pause()
         await service.close()
 
     async def run() -> None:
@@ -333,4 +340,4 @@ def test_a_rest_is_no_longer_than_something_needs(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(Rest, "stay_awake", awake)
     monkeypatch.setattr(Rest, "rest", at_rest)
     loop.run(run())
-    assert [round(pause, 1) for pause in pauses] == [10.0, 0.5, 0.0, 0.3, 0.3, 0.0]
+    assert [round(pause, 1) for pause in pauses] == [10.0, 0.5, 0.0, 1.0, 0.3, 0.3, 0.0, 1.0]
