@@ -1,28 +1,20 @@
 """The ledger: which bans are in force, who claims them, and when they end."""
 
-import bisect
-import heapq
 from collections import Counter
 from collections.abc import Callable, Collection, Container, Iterable, Sequence, Set
-from typing import TypeAlias
 
 import msgspec
 
-from monitor.bans.claims import Claims, Rank, bulk_share, effective, is_same_claim, rank, with_claim
+from monitor.bans.claims import Claims, Rank, bulk_share, effective, is_same_claim, with_claim
 from monitor.bans.counts import BanCounts, kind_of
 from monitor.bans.end_times import EndTimes
 from monitor.bans.notes import Notes
 from monitor.bans.observed import MAX_OBSERVED, ObservedRings
 from monitor.bans.port_index import PortIndex
+from monitor.bans.weakest import WeakestBans
 from monitor.model.addresses import Network, network_of
 from monitor.model.alerts import Strength
 from monitor.model.bans import MAX_PREFIXES, Ban, ClaimOrigin, Mode, ban_key
-
-_LEAST_CANDIDATES, _CANDIDATES_SHARE = 512, 32
-"""Bans that one search for the weakest finds: so many, and one in so many of all, since a search walks all bans."""
-
-Candidate: TypeAlias = tuple[int, float, bytes]
-"""Rank, end and key of a ban that may have to yield."""
 
 
 class Ledger(Notes, BanCounts):
@@ -52,7 +44,7 @@ class Ledger(Notes, BanCounts):
         self._ends = EndTimes()
         self._shapes: Counter[tuple[int, int]] = Counter()
         self.of_ports = PortIndex()
-        self._weakest: dict[int | None, list[Candidate]] = {}
+        self._weakest = WeakestBans(self._bans, self._claims)
 
     def __len__(self) -> int:
         """Return the number of bans, observed ones included."""
@@ -138,7 +130,7 @@ class Ledger(Notes, BanCounts):
         self._bans.update(zip(keys, bans, strict=True))
         self._add_hosts(bans, keys)
         self._ends.add_all(keys, [ban.until_s for ban in bans])
-        self._weakest.clear()
+        self._weakest.forget()
 
     def take_dropped(self) -> list[tuple[Ban, Claims]]:
         """Return the observed entries that were dropped for newer ones since the last call, with their claims."""
@@ -201,7 +193,7 @@ class Ledger(Notes, BanCounts):
         the claims that moved.
         """
         self._ends = EndTimes()
-        self._weakest.clear()
+        self._weakest.forget()
         moved: list[Ban] = []
 
         def follow(claim: Ban) -> Ban:
@@ -255,42 +247,7 @@ class Ledger(Notes, BanCounts):
         lowest = next((its_rank for its_rank, count in enumerate(counts) if its_rank and count), below)
         if lowest >= below:
             return None
-        for is_fresh in (False, True):
-            if is_fresh:
-                self._weakest[kind] = self._find_weakest(kind, taken)
-            candidates = self._weakest.get(kind, [])
-            while candidates:
-                its_rank, until_s, key = candidates.pop()
-                ban = self._bans.get(key)
-                if ban is None or ban.until_s != until_s or rank(ban, self.claims_of(key)) != its_rank:
-                    continue
-                if key in taken:
-                    continue
-                if its_rank == lowest or (is_fresh and its_rank < below):
-                    return ban
-                candidates.append((its_rank, until_s, key))
-                break  # all that are left are stronger
-        return None
-
-    def _find_weakest(self, kind: int | None, taken: Container[bytes]) -> list[Candidate]:
-        """Return the weakest bans, the very weakest last."""
-        claims = self._claims
-        ranked = (
-            (rank(ban, claims[key]) if key in claims else rank(ban), ban.until_s, key)
-            for key, ban in self._bans.items()
-            if ban.mode is Mode.ENFORCE and (kind is None or kind_of(ban) == kind) and key not in taken
-        )
-        return heapq.nsmallest(self._candidates_limit, ranked)[::-1]
-
-    @property
-    def _candidates_limit(self) -> int:
-        return max(_LEAST_CANDIDATES, len(self._bans) // _CANDIDATES_SHARE)
-
-    def _offer(self, candidates: list[Candidate] | None, entry: Candidate) -> None:
-        """Add a ban to those that were found to be the weakest, if it is one of them."""
-        if candidates and entry < candidates[0]:
-            bisect.insort(candidates, entry, key=lambda one: (-one[0], -one[1]))
-            del candidates[: max(0, len(candidates) - 2 * self._candidates_limit)]
+        return self._weakest.find(kind, lowest, below, taken)
 
     def _enter(self, key: bytes, ban: Ban, claims: Claims = (), now_s: float = 0.0) -> None:
         self._bans[key] = ban
@@ -305,9 +262,8 @@ class Ledger(Notes, BanCounts):
         if ban.mode is Mode.OBSERVE:
             is_bulk = all(claim.origin.is_bulk for claim in claims or (ban,))
             self._drop(self.observed.add(key, is_bulk=is_bulk), now_s)
-        elif self._weakest:
-            for one in (None, kind_of(ban)):
-                self._offer(self._weakest.get(one), (rank(ban, claims), ban.until_s, key))
+        else:
+            self._weakest.offer(key, ban, claims)
 
     def _drop(self, key: bytes | None, now_s: float) -> None:
         """Drop an observed entry for newer ones."""

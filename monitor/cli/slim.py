@@ -1,4 +1,4 @@
-"""Imports the daemon's modules, without what libraries import and a daemon does not use (decisions 0149 and 0150)."""
+"""Imports the daemon's modules, without what libraries import and a daemon does not use (decisions 0149 and 0151)."""
 
 import gc
 import importlib

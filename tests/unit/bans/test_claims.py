@@ -282,14 +282,15 @@ def test_a_full_ledger_refuses_without_a_walk() -> None:
     for number in range(50):
         _put(policy, _address(number), ClaimOrigin.DETECTOR)
     walks = 0
-    find = policy.ledger._find_weakest
+    weakest = policy.ledger._weakest
+    find = weakest._search
 
     def counted(kind: int | None, taken: Container[bytes]) -> list[tuple[int, float, bytes]]:
         nonlocal walks
         walks += 1
         return find(kind, taken)
 
-    policy.ledger._find_weakest = counted  # type: ignore[method-assign]
+    weakest._search = counted  # type: ignore[method-assign]
     for number in range(100, 200):
         assert _put(policy, _address(number), ClaimOrigin.DETECTOR).verdict is Verdict.FULL
     assert walks == 0

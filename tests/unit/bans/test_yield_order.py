@@ -6,9 +6,10 @@ import pytest
 
 from monitor.bans.decision import Decision, Verdict
 from monitor.bans.guard import Guard
-from monitor.bans.ledger import Candidate, Ledger
+from monitor.bans.ledger import Ledger
 from monitor.bans.policy import Policy
 from monitor.bans.rules import DetectorPolicy, Rules
+from monitor.bans.weakest import Candidate, WeakestBans
 from monitor.model.addresses import Network, host
 from monitor.model.alerts import Alert, Evidence, Strength
 from monitor.model.bans import Ban, ClaimOrigin, Mode
@@ -81,16 +82,16 @@ def test_what_comes_later_and_is_weaker_yields_first() -> None:
 
 def test_searches_do_not_grow_with_the_number_of_bans(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each walks all bans: after `max_bans` was reduced, a start has hundreds of thousands yield."""
-    monkeypatch.setattr("monitor.bans.ledger._LEAST_CANDIDATES", 4)
-    find = Ledger._find_weakest
+    monkeypatch.setattr("monitor.bans.weakest._LEAST_CANDIDATES", 4)
+    find = WeakestBans._search
     searches = 0
 
-    def counted(ledger: Ledger, kind: int | None, taken: Container[bytes]) -> list[Candidate]:
+    def counted(weakest: WeakestBans, kind: int | None, taken: Container[bytes]) -> list[Candidate]:
         nonlocal searches
         searches += 1
-        return find(ledger, kind, taken)
+        return find(weakest, kind, taken)
 
-    monkeypatch.setattr(Ledger, "_find_weakest", counted)
+    monkeypatch.setattr(WeakestBans, "_search", counted)
     needed = []
     for count in (1000, 8000):
         ledger, searches = Ledger(max_bans=count), 0

@@ -1,0 +1,148 @@
+"""What is news to a daemon, what has it rest, and for how long."""
+
+import asyncio
+import time
+from pathlib import Path
+
+import pytest
+
+from monitor.daemon.life import loop
+from monitor.daemon.life.pace import CURRENT_S
+from monitor.daemon.life.rest import Rest
+from monitor.daemon.life.service import Service
+from monitor.model.flows import FlowBatch
+from monitor.settings.load import load
+from tests.support.native import extension
+from tests.unit.config.support import write
+
+
+def fail() -> None:
+    """Fail as the kernel makes one fail."""
+    raise OSError(24, "Too many open files")
+
+
+def _has_news(service: Service) -> bool:
+    return service._news()[1]
+
+
+def test_sources_that_are_due_have_a_tick_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each is asked; the others and all else wait, unless one has a problem: that is to be reported."""
+    path = write(tmp_path, f"state: {{directory: {tmp_path}}}\ndetectors: {{port_scan: {{mode: observe}}}}\n")
+
+    async def run() -> None:
+        service = Service(path, load(path))
+        sources = service._sources
+        first, *others = sources._runners
+        for one in others:
+            monkeypatch.setattr(one, "has_news", lambda: False)
+        for has_news, problems in ((False, []), (True, []), (True, ["it is gone"])):
+            monkeypatch.setattr(first, "has_news", lambda has_news=has_news: has_news)
+            monkeypatch.setattr(first, "problems", lambda problems=problems: problems)
+            due, is_news = service._news()
+            assert list(due) == ["following the clock"] + [f"the source {first.name}"] * has_news
+            assert is_news == bool(problems)
+            assert set(due) - {"following the clock"} <= set(sources.tick_parts())
+        await service.close()
+
+    asyncio.run(run())
+
+
+def test_news_are_what_happens_or_is_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Inputs, problems, what waits for a tick, a fault of our own: each has a full tick."""
+    path = write(tmp_path, f"state: {{directory: {tmp_path}}}\ndetectors: {{port_scan: {{mode: observe}}}}\n")
+
+    async def run() -> None:
+        service = Service(path, load(path))
+        assert not _has_news(service)
+        service.pipeline.forget_refused(1000.0)
+        assert _has_news(service)
+        service._changes_known = service._changes_total
+        assert not _has_news(service)
+        service.pipeline.process([FlowBatch(1000.0, ended=[(None, 7, None)])], 1000.0)
+        assert not _has_news(service)
+        for batch in (FlowBatch(1001.0, completions=1), FlowBatch(1002.0, has_gap=True)):
+            service.pipeline.process([batch], batch.time_s)
+            assert _has_news(service)
+            service._changes_known = service._changes_total
+        for waiting in (service._decision_log, service._trial, service._elsewhere):
+            name = "is_waiting" if hasattr(waiting, "is_waiting") else "has_news"
+            name = "is_running" if hasattr(waiting, "is_running") else name
+            with monkeypatch.context() as changed:
+                changed.setattr(type(waiting), name, True)
+                assert _has_news(service)
+        for part, name in (
+            (service.pipeline.table, "needs_repair"),
+            (service.pipeline.bans, "has_lost"),
+            (service._files, "has_news"),
+            (service._saver, "has_news"),
+        ):
+            with monkeypatch.context() as changed:
+                changed.setattr(type(part), name, True)
+                assert _has_news(service)
+                assert service._watched() is None
+        service._surroundings.readings_total += 1
+        assert _has_news(service)
+        service._changes_known = service._changes_total
+        assert service._watched() is not None
+        service._scrapers.has_news = True
+        assert _has_news(service)
+        service._scrapers.tick()
+        assert not _has_news(service)
+        service._problems.changes(["something is wrong"])
+        assert _has_news(service)
+        service._problems.changes([])
+        assert service._watched() is not None
+        for name, told in (("due_parts", "looking for news"), ("watched", "looking for what to watch")):
+            monkeypatch.setattr(service._sources, name, fail)
+            assert _has_news(service)
+            assert service._watched() is None
+            assert any(text.startswith(f"{told} failed") for text in service._health.problems()) or name == "watched"
+        monkeypatch.setattr(service._supervisor, "_failures", {})
+        assert service._watched() is None
+        assert any(text.startswith("looking for what to watch failed") for text in service._health.problems())
+        monkeypatch.setattr(type(service.pipeline), "is_waiting", fail)
+        monkeypatch.setattr(service._sources, "due_parts", dict)
+        assert _has_news(service)
+        await service.close()
+
+    asyncio.run(run())
+
+
+def test_a_rest_is_no_longer_than_something_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten seconds; to the next end of a ban, a third of the watchdog's time; none where a source needs ticks.
+
+    Where sources alone have had something to do for so long that the last look is old, the second is one at rest: who
+    asks meanwhile has the daemon look first.
+    """
+    path = write(tmp_path, f"state: {{directory: {tmp_path}}}\ndetectors: {{port_scan: {{mode: observe}}}}\n")
+    pauses: list[float] = []
+    extension()
+
+    async def awake(_: Rest) -> None:
+        pauses.append(0.0)
+
+    async def at_rest(_: Rest, seconds: float, *_more: object) -> None:
+        pauses.append(seconds)
+
+    async def pauses_of(service: Service) -> None:
+        service._changes_known = service._changes_total
+        service._pace.is_due(time.monotonic(), has_news=False)
+        for ledger_end_s in (float("inf"), time.time() + 0.5):
+            monkeypatch.setattr(type(service.pipeline), "next_end_s", ledger_end_s)
+            await service._pause()
+        monkeypatch.setattr(service._sources, "watched", lambda: None)
+        await service._pause()
+        service._pace._looked_s -= CURRENT_S
+        await service._pause()
+        await service.close()
+
+    async def run() -> None:
+        for time_us in (30_000_000, 900_000):
+            with monkeypatch.context() as changed:
+                changed.setenv("WATCHDOG_USEC", str(time_us))
+                await pauses_of(Service(path, load(path)))
+
+    monkeypatch.setattr(Rest, "stay_awake", awake)
+    monkeypatch.setattr(Rest, "rest", at_rest)
+    loop.run(run())
+    assert [round(pause, 1) for pause in pauses] == [10.0, 0.5, 0.0, 1.0, 0.3, 0.3, 0.0, 1.0]
