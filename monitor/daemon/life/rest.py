@@ -1,7 +1,7 @@
 """How the daemon waits for its next look: awake for a second, or at rest until something happens.
 
-What happens at rest is of two kinds. Sources are read at once, and a second later the daemon looks whether a tick has
-to follow. Everything else may ask how the daemon and its node are: so it looks around first.
+What happens at rest is of two kinds. Sources are read at once, and if that calls for a tick, the daemon looks a second
+later. Everything else may ask how the daemon and its node are: so it looks around first.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ class Rest:
         self._loop = loop
         self._wake = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
-        self._is_woken = self._is_touched = False
+        self._is_woken = self._is_touched = self._is_due = False
         self._watched: Callable[[], Sequence[Watched] | None] = tuple
         self.unhurried: Callable[[], Collection[int]] = tuple
 
@@ -51,7 +51,8 @@ class Rest:
 
         `unhurried` returns the descriptors that are read without a look. Both are asked again and again.
         """
-        self._watched, self.unhurried, self._is_touched = watched, unhurried, False
+        self._watched, self.unhurried = watched, unhurried
+        self._is_touched = self._is_due = False
         if isinstance(self._loop, SteadyLoop):
             self._loop.rest(self)
         await self._wait(seconds if self.is_long else TICK_S)
@@ -68,7 +69,14 @@ class Rest:
 
     def watched(self) -> Sequence[Watched] | None:
         """Return what to look at; nothing where a look follows within a second anyway."""
-        return () if self._is_touched else self._watched()
+        if self._is_due:
+            return ()
+        watched = self._watched()
+        if watched is None and self._is_touched:
+            self._look_soon()
+            return ()
+        self._is_touched = False
+        return watched
 
     def woken(self) -> None:
         """Look around before what ended the rest is handled."""
@@ -76,8 +84,11 @@ class Rest:
         self._wake.set()
 
     def touched(self) -> None:
-        """Look in a second at the latest; until then it is known that something may have changed."""
+        """Look in a second if there is something to do then: more of the same may follow at once."""
         self._is_touched = True
+
+    def _look_soon(self) -> None:
+        self._is_due = True
         if self._timer and self._timer.when() > self._loop.time() + TICK_S:
             self._timer.cancel()
             self._timer = self._loop.call_later(TICK_S, self._wake.set)

@@ -23,8 +23,6 @@ from monitor.native import Watched
 from monitor.settings.load import Loaded
 
 _log = logging.getLogger(__name__)
-_SIGNS_OF_LIFE = 3
-"""How often systemd's watchdog is fed in its time, at least."""
 _SAVE_TIMEOUT_S = 5.0
 _SETTLE_S = 5.0
 """How long after the start that what only it needed is returned: sources may be starting still."""
@@ -41,8 +39,7 @@ class Service(Assembly):
         self._clock = ClockSteps(time.monotonic(), time.time())
         self._is_stopping = False
         self._rest = Rest(self._loop)
-        rest_s = REST_S if self._rest.is_long else REST_AWAKE_S
-        self._pace = Pace(min(rest_s, self._systemd.watchdog_s / _SIGNS_OF_LIFE))
+        self._pace = Pace(REST_S if self._rest.is_long else REST_AWAKE_S)
         self._changes_known = 0
         self._is_reload_due = False
 
@@ -127,7 +124,7 @@ class Service(Assembly):
                 await self._rest.rest(TICK_S, tuple, self._sources.descriptors)
             return
         left_s = max(0.0, self.pipeline.next_end_s - time.time())
-        left_s = min(self._pace.left_s(time.monotonic()), left_s)
+        left_s = min(self._pace.left_s(time.monotonic()), left_s, self._systemd.alive_every_s)
         await self._rest.rest(left_s, self._watched, self._sources.descriptors)
 
     def _watched(self) -> Sequence[Watched] | None:
@@ -154,7 +151,8 @@ class Service(Assembly):
         """Return what is due also without a tick, and whether something happened since the last one, or is wrong."""
         try:
             due = self._sources.due_parts()
-            return {"following the clock": self._follow_clock, **due}, self._sources.has_trouble or self._found_news()
+            due = {"following the clock": self._follow_clock, **due, "feeding the watchdog": self._systemd.alive}
+            return due, self._sources.has_trouble or self._found_news()
         except Exception as error:  # noqa: BLE001 - for the supervisor: a fault costs a quiet second
             self._supervisor.failed("looking for news", error)
             return {}, True

@@ -8,6 +8,8 @@ import time
 from monitor.model.printable import printable
 
 _log = logging.getLogger(__name__)
+_SIGNS_OF_LIFE = 3
+"""How often the watchdog is fed in its time."""
 
 
 class ServiceManager:
@@ -19,6 +21,7 @@ class ServiceManager:
         if self._address.startswith("@"):
             self._address = "\0" + self._address[1:]
         self._socket: socket.socket | None = None
+        self._alive_s = float("-inf")
         self._is_connected = False
         self._trouble = ""
         self._status = ""
@@ -59,10 +62,17 @@ class ServiceManager:
         if status != self._status:
             self._status = status if self._send("STATUS=" + status) else ""
 
+    @property
+    def alive_every_s(self) -> float:
+        """How often `alive` is to be called at least: at most half as much again passes between two signs of life."""
+        return self.watchdog_s / _SIGNS_OF_LIFE
+
     def alive(self) -> None:
-        """Feed the watchdog, if it expects a sign of life from this process."""
-        if self.watchdog_s < float("inf"):
-            self._send("WATCHDOG=1")
+        """Feed the watchdog, if it expects a sign of life from this process and did not just get one."""
+        now_s = time.monotonic()
+        is_due = not 0 <= now_s - self._alive_s < self.alive_every_s / 2
+        if self.watchdog_s < float("inf") and is_due and self._send("WATCHDOG=1"):
+            self._alive_s = now_s
 
     def problems(self) -> list[str]:
         """Say why systemd hears nothing; the watchdog will then restart the daemon."""

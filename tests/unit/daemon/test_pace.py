@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from monitor.daemon.life.pace import CURRENT_S, REST_AFTER_TICKS, REST_S, Pace
+from monitor.daemon.life.pace import CURRENT_S, LONG_REST_S, REST_AFTER_TICKS, REST_S, Pace
 
 
 def test_news_have_each_tick_done() -> None:
@@ -13,15 +13,32 @@ def test_news_have_each_tick_done() -> None:
     assert all(pace.is_due(second, has_news=True) and not pace.is_resting for second in range(20))
 
 
-@pytest.mark.parametrize("rest_s", [REST_S, 3.0, 1.5])
-def test_a_quiet_daemon_looks_now_and_then(rest_s: float) -> None:
-    """Nothing that reports itself to nobody is found later than that, however long it was quiet; asked each second."""
+@pytest.mark.parametrize(("rest_s", "long_s"), [(REST_S, LONG_REST_S), (3.0, 3.0), (1.5, 1.5)])
+def test_a_quiet_daemon_looks_now_and_then(rest_s: float, long_s: float) -> None:
+    """Nothing that reports itself to nobody is found later than that, however long it was quiet; asked each second.
+
+    The first rest is shorter: what came of the last news may have to be saved.
+    """
     pace = Pace(rest_s)
     due = [second for second in range(200) if pace.is_due(second, has_news=False)]
     assert due[:REST_AFTER_TICKS] == [*range(REST_AFTER_TICKS)]
     gaps = [after - before for before, after in itertools.pairwise(due)]
-    assert max(gaps) < rest_s + 1
-    assert min(gaps[REST_AFTER_TICKS:]) >= rest_s
+    assert rest_s <= gaps[0] < rest_s + 1
+    assert max(gaps) < long_s + 1
+    assert min(gaps[1:]) >= long_s
+
+
+def test_a_look_that_was_asked_for_ends_no_long_rest() -> None:
+    """A scrape each 15 s has the daemon look: that is enough, and news have the next rest be short again."""
+    pace = Pace()
+    pace.is_due(0.0, has_news=False)
+    assert pace.is_due(REST_S, has_news=False, is_woken=True)
+    assert pace.left_s(REST_S) == LONG_REST_S
+    for second in (25.0, 40.0, 55.0):
+        assert pace.is_due(second, has_news=False, is_woken=True)
+        assert not pace.is_due(second + 14, has_news=False)
+    assert pace.is_due(60.0, has_news=True)
+    assert pace.left_s(60.0) == REST_S
 
 
 def test_news_end_the_rest_at_once() -> None:

@@ -45,6 +45,28 @@ def test_an_unhurried_event_has_it_look_soon_and_only_once() -> None:
     assert took_s < 60
 
 
+def test_events_that_call_for_nothing_cost_no_look() -> None:
+    """A line of the journal that no filter wants is read, and the rest lasts as long as it may."""
+    read_end, write_end = os.pipe()
+    read: list[bytes] = []
+
+    async def main() -> None:
+        resting = Rest(running := asyncio.get_running_loop())
+        running.add_reader(read_end, lambda: read.append(os.read(read_end, 1)))
+        for number in range(1, 10):
+            running.call_later(number / 50, os.write, write_end, b"x")
+        began_s = running.time()
+        await resting.rest(0.5, list, lambda: {read_end})
+        running.remove_reader(read_end)
+        assert running.time() - began_s >= 0.5
+        assert not resting.take_woken()
+
+    loop.run(main())
+    os.close(read_end)
+    os.close(write_end)
+    assert len(read) == 9
+
+
 def test_a_hurried_event_ends_the_rest_and_is_told_once() -> None:
     """Who takes it looks; the next wait is one awake."""
 

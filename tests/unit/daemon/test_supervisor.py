@@ -1,6 +1,8 @@
 """The supervisor, and what it says about the daemon itself."""
 
 import asyncio
+import contextlib
+import itertools
 import os
 import resource
 import socket
@@ -118,9 +120,37 @@ def test_the_watchdog_is_fed_without_descriptors(tmp_path: Path, monkeypatch: py
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
         assert [systemd.recv(100) for _ in range(2)] == [b"WATCHDOG=1", b"STATUS=one line"]
         assert manager.problems() == []
+    monkeypatch.setattr(manager, "_alive_s", float("-inf"))
     manager.alive()
     assert "Connection refused" in manager.problems()[0]
     manager.close()
+
+
+def test_the_watchdog_is_fed_in_time_and_not_at_each_look(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """However often it may be fed: at most two thirds of its time pass between two signs of life."""
+    address = tmp_path / "notify"
+    monkeypatch.setenv("NOTIFY_SOCKET", str(address))
+    monkeypatch.setenv("WATCHDOG_USEC", "30000000")
+    now_s = 100.0
+    monkeypatch.setattr("monitor.daemon.life.systemd.time.monotonic", lambda: now_s)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(address))
+        systemd.setblocking(False)
+        manager = ServiceManager()
+        fed_s = []
+        for pause_s in (0.0, *(1.0,) * 40, manager.alive_every_s, 4.9, manager.alive_every_s, 5.1):
+            now_s += pause_s
+            manager.alive()
+            with contextlib.suppress(BlockingIOError):
+                assert systemd.recv(100) == b"WATCHDOG=1"
+                fed_s.append(now_s)
+        manager.close()
+    gaps = [after - before for before, after in itertools.pairwise(fed_s)]
+    assert min(gaps) >= 5
+    assert max(gaps) <= 15
 
 
 def test_another_socket_at_the_same_address_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
