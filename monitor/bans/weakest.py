@@ -10,7 +10,7 @@ from monitor.bans.counts import kind_of
 from monitor.model.bans import Ban, Mode
 
 _LEAST_CANDIDATES, _CANDIDATES_SHARE = 512, 32
-"""Bans that one search finds: so many, and one in so many of all, since a search walks all bans."""
+"""A search finds 512 bans, or one in 32 of all if these are more, since it walks all of them."""
 
 Candidate: TypeAlias = tuple[int, float, bytes]
 """Rank, end and key of a ban that may have to yield."""

@@ -41,7 +41,7 @@ class Sleeper(Protocol):
         """Take that the rest is over; called once, and what happened is reported after that."""
 
     def touched(self) -> None:
-        """Take that unhurried events are reported now, and the rest goes on."""
+        """Take that unhurried events are reported now, and the rest continues."""
 
 
 class SteadySelector(selectors.EpollSelector):

@@ -78,7 +78,7 @@ class Sources:
     def due_parts(self) -> dict[str, Callable[[], object]]:
         """Return the ticks of the sources that have something to do which wakes nobody, by name.
 
-        Every source is asked, since they compare. What they then find is told to the pipeline, and so are news.
+        Every source is asked, since they compare. What they then find is an input of the pipeline, and so is news.
         """
         due = [one for one in self._runners if one.has_news()]
         self.has_trouble = any(one.problems() for one in due)
