@@ -147,7 +147,7 @@ class ProgramRunner(ABC, Generic[ProgramT, SettingsT]):
 
     def has_news(self) -> bool:
         """Return whether there is something that a tick would hand on."""
-        if self._sampling is not None or (self.trouble and self._has_run):
+        if self._needs_tick:
             return True
         try:
             return self.program is not None and self.program.has_news()
@@ -156,9 +156,14 @@ class ProgramRunner(ABC, Generic[ProgramT, SettingsT]):
 
     def watched(self) -> Sequence[tuple[int, bytes]] | None:
         """Return what to look at while nothing happens; None if ticks are due."""
-        if self._sampling is not None or (self.trouble and self._has_run):
+        if self._needs_tick:
             return None
         return self.program.watched() if self.program is not None else ()
+
+    @property
+    def _needs_tick(self) -> bool:
+        """Whether statistics are to be switched off, or a program that ran before is to be loaded again."""
+        return self._sampling is not None or bool(self.trouble and self._has_run)
 
     def tick(self) -> None:
         """Hand on new events; call it each second."""
