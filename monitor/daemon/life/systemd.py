@@ -105,7 +105,7 @@ class ServiceManager:
     def _failed(self, error: OSError) -> None:
         self._is_connected = False
         if not self._trouble:
-            _log.warning("systemd cannot be notified: %s; tried again each second", error)
+            _log.warning("systemd cannot be notified: %s; tried again with the next sign of life", error)
         self._trouble = str(error)
 
 

@@ -81,7 +81,7 @@ def test_a_rest_began_with_the_last_full_tick() -> None:
 
 
 def test_a_short_rest_is_short_for_who_is_woken_too() -> None:
-    """A watchdog of three seconds is fed each second, whatever comes in between."""
+    """Who is woken at the end of a short rest has it looked around, too."""
     pace = Pace(1.0)
     for second in range(3):
         pace.is_due(second, has_news=False)
