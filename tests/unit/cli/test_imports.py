@@ -1,11 +1,13 @@
 """What is imported before it is known what is to be done: only what every command, or every daemon, needs."""
 
+import ast
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from monitor.cli import slim
 from monitor.cli.entry import plain_run
 from monitor.settings.places import DEFAULT_PATH
 
@@ -143,6 +145,64 @@ def test_classes_keep_their_annotations_and_functions_do_not() -> None:
         "assert sys.version_info >= (3, 14) or not load.load.__annotations__"
     )
     assert "monitor.settings.schema" in loaded(code)
+
+
+@pytest.mark.parametrize("name", slim._LATE)
+def test_a_late_module_is_in_no_cycle(name: str) -> None:
+    """What its first use imports does not import it: two threads, one loading it, one importing that, would wait."""
+    code = f"""
+from monitor.cli import slim; slim.load()
+import sys
+from monitor.cli import late
+assert late.is_late(sys.modules[{name!r}])
+before = set(sys.modules)
+getattr(sys.modules[{name!r}], "absent", None)
+assert not late.is_late(sys.modules[{name!r}])
+for one in set(sys.modules) - before:
+    print(getattr(sys.modules[one], "__file__", None) or "built-in")
+"""
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    sources = [Path(line) for line in printed.splitlines() if line.endswith(".py")]
+    assert [str(source) for source in sources if imports(source.read_text(), name)] == []
+
+
+def imports(source: str, name: str) -> bool:
+    """Return whether importing a module imports another one, so not within a function."""
+    package, _, last = name.rpartition(".")
+    waiting: list[ast.AST] = [ast.parse(source)]
+    while waiting:
+        node = waiting.pop()
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            waiting += ast.iter_child_nodes(node)
+        if isinstance(node, ast.Import) and name in {alias.name for alias in node.names}:
+            return True
+        if isinstance(node, ast.ImportFrom):
+            origin = node.module or ""
+            is_near = node.level > 0 and bool(package) and package.endswith(origin)
+            if origin == name or (node.level and origin == last):
+                return True
+            if (origin == package or is_near) and last in {alias.name for alias in node.names}:
+                return True
+    return False
+
+
+@pytest.mark.parametrize(
+    ("source", "name", "expected"),
+    [
+        ("if 1:\n    try:\n        import decimal\n    finally: pass", "decimal", True),
+        ("class A:\n    import decimal", "decimal", True),
+        ("def f():\n    import decimal", "decimal", False),
+        ("from decimal import Decimal", "decimal", True),
+        ("from . import state", "monitor.lists.state", True),
+        ("from .state import a", "monitor.lists.state", True),
+        ("from monitor.lists import state as b", "monitor.lists.state", True),
+        ("import monitor.lists.state as b", "monitor.lists.state", True),
+        ("import locales; from locale2 import locale", "locale", False),
+        ("from monitor.lists import stated", "monitor.lists.state", False),
+    ],
+)
+def test_imports_are_found_in_any_form(source: str, name: str, expected: bool) -> None:
+    assert imports(source, name) is expected
 
 
 def test_submodules_of_the_standard_library_can_be_imported_first() -> None:
