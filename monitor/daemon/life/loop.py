@@ -37,11 +37,18 @@ class Sleeper(Protocol):
     def unhurried(self) -> Collection[int]:
         """Return the descriptors whose events end no rest."""
 
-    def woken(self) -> None:
-        """Take that the rest is over; called once, and what happened is reported after that."""
+    def is_current(self) -> bool:
+        """Return whether all other events may be reported without a look, too."""
+
+    def woken(self, *, is_asked: bool) -> None:
+        """Take that the rest is over; called once, and what happened is reported after that.
+
+        `is_asked`: by an event, for which a look comes first; otherwise because something watched changed, or since
+        there is something to do.
+        """
 
     def touched(self) -> None:
-        """Take that unhurried events are reported now, and the rest continues."""
+        """Take that events are reported now, and the rest continues."""
 
 
 class SteadySelector(selectors.EpollSelector):
@@ -57,6 +64,8 @@ class SteadySelector(selectors.EpollSelector):
         self._failing_since_s: float | None = None
         self.sleeper: Sleeper | None = None
         """Who rests."""
+        self.own: Collection[int] = ()
+        """The loop's own descriptors, by which other threads hand over what they found: nobody asks for anything."""
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         """Wait for descriptors; OSError only after 20 seconds of errors."""
@@ -65,14 +74,19 @@ class SteadySelector(selectors.EpollSelector):
             return self._ready(timeout)
         is_over = (timeout is None or timeout > 0) and self._wait(sleeper, timeout)
         ready = self._ready(0 if is_over or (extension and timeout is not None) else timeout)
-        unhurried = sleeper.unhurried() if ready else ()
-        if is_over or any(key.fd not in unhurried for key, _ in ready):
+        is_asked = self._is_hurried(ready, sleeper) and not sleeper.is_current()
+        if is_over or is_asked:
             self.sleeper = None
-            sleeper.woken()
+            sleeper.woken(is_asked=is_asked)
             return []  # a descriptor that is ready stays so
         if ready:
             sleeper.touched()
         return ready
+
+    def _is_hurried(self, ready: list[tuple[selectors.SelectorKey, int]], sleeper: Sleeper) -> bool:
+        """Return whether an event calls for a look."""
+        unhurried = sleeper.unhurried() if ready else ()
+        return any(key.fd not in self.own and key.fd not in unhurried for key, _ in ready)
 
     def _wait(self, sleeper: Sleeper, timeout: float | None) -> bool:
         """Wait for events while nothing that wakes nobody happens; return whether that did, or is to be done.
@@ -113,6 +127,7 @@ class SteadyLoop(asyncio.SelectorEventLoop):
         selector = SteadySelector()
         super().__init__(selector)
         self._steady = selector
+        selector.own = frozenset(key.fd for key in selector.get_map().values())
         self.is_looking = extension is not None
         """Whether it looks at what is watched while it rests; without the native extension others have to."""
 

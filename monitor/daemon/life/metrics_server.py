@@ -26,6 +26,8 @@ class MetricsServer:
         """Make the exporter; nothing is served yet."""
         self._loop = loop
         self._supervisor = supervisor
+        self.look: Callable[[], object] = lambda: None
+        """Called before each answer, so that the answer is how the node is now."""
         self.exporter = Exporter(
             METRICS, self._read_samples, self._read_problems, self._monitored, self._read_exemplars
         )
@@ -71,6 +73,7 @@ class MetricsServer:
 
         def answer() -> None:
             try:
+                self.look()
                 answers.put(ask())
             except Exception as error:  # noqa: BLE001 - for the thread that asked
                 answers.put(_Fault(error))

@@ -41,18 +41,18 @@ class Pace:
         """Return whether who asks now need not wait for another look."""
         return 0 <= now_s - self._looked_s < min(CURRENT_S, self._rest_s)
 
-    def is_due(self, now_s: float, *, has_news: bool, is_woken: bool = False) -> bool:
+    def is_due(self, now_s: float, *, has_news: bool, is_asked: bool = False) -> bool:
         """Return whether a tick is to be done in full.
 
-        `has_news`: something happened, or is wrong. `is_woken`: something ended the rest, and will be handled next.
+        `has_news`: something happened, or is wrong. `is_asked`: somebody may ask how the node is, and is answered next.
         """
         self._quiet_ticks = 0 if has_news else self._quiet_ticks + 1
         if has_news or self._news_s == float("inf"):
             self._news_s = now_s
         is_awake = self._quiet_ticks <= REST_AFTER_TICKS
-        self.is_resting = self._quiet_ticks >= REST_AFTER_TICKS and not is_woken
+        self.is_resting = self._quiet_ticks >= REST_AFTER_TICKS
         is_due = (
-            is_awake or not 0 <= now_s - self._looked_s < self._length_s or (is_woken and not self.is_current(now_s))
+            is_awake or not 0 <= now_s - self._looked_s < self._length_s or (is_asked and not self.is_current(now_s))
         )
         if is_due:
             self._looked_s = now_s

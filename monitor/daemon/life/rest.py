@@ -1,39 +1,54 @@
 """How the daemon waits for its next look: awake for a second, or at rest until something happens.
 
-What happens at rest is of two kinds. Sources are read at once, and if that calls for a tick, the daemon looks a second
-later. Everything else may ask how the daemon and its node are: so it looks around first.
+What happens at rest is of two kinds. What sources and threads have is taken at once, and if that calls for a tick, the
+daemon looks a second later. Everything else may ask how the daemon and its node are: so it looks around first, unless
+it did so just now.
 """
 
 import asyncio
+import time
 from collections.abc import Callable, Collection, Sequence
+from typing import NamedTuple
 
 from monitor.daemon.life.loop import SteadyLoop
+from monitor.daemon.life.pace import Pace
 from monitor.native import Watched
 
 TICK_S = 1.0
 
 
+def can_rest_long(loop: asyncio.AbstractEventLoop) -> bool:
+    """Return whether what is watched is looked at during a rest, so that it may last longer than a second."""
+    return isinstance(loop, SteadyLoop) and loop.is_looking
+
+
+class Woken(NamedTuple):
+    """How the last rest ended, if not by time."""
+
+    is_asked: bool = False
+    """Something that waits to be handled is to find a daemon that has just looked around."""
+    is_changed: bool = False
+    """Something that was watched is another, or there is something to do."""
+
+
 class Rest:
     """Waits on one loop; also tells the loop what may pass without a look (`loop.Sleeper`)."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Only a `SteadyLoop` can rest; on others every wait is one awake."""
+    def __init__(self, loop: asyncio.AbstractEventLoop, pace: Pace) -> None:
+        """Only a `SteadyLoop` can rest; on others every wait is one awake. `pace` knows when the last look was."""
         self._loop = loop
+        self._pace = pace
         self._wake = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
-        self._is_woken = self._is_touched = self._is_due = False
+        self._woken = Woken()
+        self._is_touched = self._is_due = False
         self._watched: Callable[[], Sequence[Watched] | None] = tuple
         self.unhurried: Callable[[], Collection[int]] = tuple
 
-    @property
-    def is_long(self) -> bool:
-        """Whether what is watched is looked at during a rest, so that it may last longer than a second."""
-        return isinstance(self._loop, SteadyLoop) and self._loop.is_looking
-
-    def take_woken(self) -> bool:
-        """Return whether something that waits to be handled ended the last rest."""
-        is_woken, self._is_woken = self._is_woken, False
-        return is_woken
+    def take_woken(self) -> Woken:
+        """Return how the last rest ended, once."""
+        woken, self._woken = self._woken, Woken()
+        return woken
 
     async def stay_awake(self) -> None:
         """Wait for a second; what happens is handled at once."""
@@ -55,7 +70,7 @@ class Rest:
         self._is_touched = self._is_due = False
         if isinstance(self._loop, SteadyLoop):
             self._loop.rest(self)
-        await self._wait(seconds if self.is_long else TICK_S)
+        await self._wait(seconds if can_rest_long(self._loop) else TICK_S)
 
     async def _wait(self, seconds: float) -> None:
         self._timer = self._loop.call_later(seconds, self._wake.set)
@@ -78,9 +93,13 @@ class Rest:
         self._is_touched = False
         return watched
 
-    def woken(self) -> None:
-        """Look around before what ended the rest is handled."""
-        self._is_woken = True
+    def is_current(self) -> bool:
+        """Return whether who asks now need not wait for another look."""
+        return self._pace.is_current(time.monotonic())
+
+    def woken(self, *, is_asked: bool) -> None:
+        """Do what there is to do; who asks is handled after a look around."""
+        self._woken = Woken(is_asked, not is_asked)
         self._wake.set()
 
     def touched(self) -> None:

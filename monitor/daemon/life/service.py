@@ -14,7 +14,7 @@ from monitor.daemon.life.config_watch import ConfigWatch
 from monitor.daemon.life.enforcers import take_over
 from monitor.daemon.life.in_force import modes
 from monitor.daemon.life.pace import REST_AWAKE_S, REST_S, Pace
-from monitor.daemon.life.rest import TICK_S, Rest
+from monitor.daemon.life.rest import TICK_S, Rest, Woken, can_rest_long
 from monitor.daemon.selfcheck.doctor import log_check
 from monitor.daemon.trial.keeper import TrialKeeper
 from monitor.daemon.trial.resume import resume
@@ -38,8 +38,8 @@ class Service(Assembly):
         super().__init__(path, loaded, trials)
         self._clock = ClockSteps(time.monotonic(), time.time())
         self._is_stopping = False
-        self._rest = Rest(self._loop)
-        self._pace = Pace(REST_S if self._rest.is_long else REST_AWAKE_S)
+        self._pace = Pace(REST_S if can_rest_long(self._loop) else REST_AWAKE_S)
+        self._rest = Rest(self._loop, self._pace)
         self._changes_known = 0
         self._is_reload_due = False
 
@@ -97,8 +97,9 @@ class Service(Assembly):
             self.try_reload()
         self._loop.call_later(_SETTLE_S, memory.settle_again)
         self._systemd.ready()
+        self._metrics.look = self._look_for_who_asks
         while not self._is_stopping:
-            self._look()
+            self._look(self._rest.take_woken())
             await self._pause()  # only now: a long tick leaves time to read
         self._systemd.stopping()
         _log.info("stopping; the bans in force stay in the kernel until they end (`nodewarden flush` removes them)")
@@ -107,18 +108,26 @@ class Service(Assembly):
         self._is_stopping = True
         self._rest.wake()
 
-    def _look(self) -> None:
-        """Do a tick if it is due."""
+    def _look(self, woken: Woken) -> None:
+        """Do what is due: a tick, or what sources alone have to do. A change that no source explains takes a tick."""
         due, has_news = self._news()
-        if self._pace.is_due(time.monotonic(), has_news=has_news, is_woken=self._rest.take_woken()):
+        is_asked = woken.is_asked or (woken.is_changed and not due)
+        if self._pace.is_due(time.monotonic(), has_news=has_news, is_asked=is_asked):
             self._changes_known = self._changes_total  # those of this tick are news for the next one
             due = self._tick_parts()
+        else:
+            due = {"following the clock": self._follow_clock, **due, "feeding the watchdog": self._systemd.alive}
         self._supervisor.run(due)
+
+    def _look_for_who_asks(self) -> None:
+        """Look around unless that was done just now: who asks is answered next."""
+        if not self._is_stopping and not self._rest.is_current():
+            self._look(Woken(is_asked=True))
 
     async def _pause(self) -> None:
         """Wait for the next look, at rest if nothing is to be done before."""
         if not self._pace.is_resting or self._watched() is None:
-            if self._pace.is_current(time.monotonic()):
+            if self._rest.is_current():
                 await self._rest.stay_awake()
             else:  # sources alone have something to do: a request finds a daemon that has looked all the same
                 await self._rest.rest(TICK_S, tuple, self._sources.descriptors)
@@ -148,11 +157,9 @@ class Service(Assembly):
         return self.pipeline.inputs_total + self._surroundings.readings_total
 
     def _news(self) -> tuple[dict[str, Callable[[], object]], bool]:
-        """Return what is due also without a tick, and whether something happened since the last one, or is wrong."""
+        """Return what sources have to do, and whether something happened since the last tick, or is wrong."""
         try:
-            due = self._sources.due_parts()
-            due = {"following the clock": self._follow_clock, **due, "feeding the watchdog": self._systemd.alive}
-            return due, self._sources.has_trouble or self._found_news()
+            return self._sources.due_parts(), self._sources.has_trouble or self._found_news()
         except Exception as error:  # noqa: BLE001 - for the supervisor: a fault costs a quiet second
             self._supervisor.failed("looking for news", error)
             return {}, True

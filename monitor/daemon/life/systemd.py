@@ -8,8 +8,8 @@ import time
 from monitor.model.printable import printable
 
 _log = logging.getLogger(__name__)
-_SIGNS_OF_LIFE = 3
-"""How often the watchdog is fed in its time."""
+_SIGNS_OF_LIFE, _TOO_SOON = 2, 1 / 8
+"""How often the watchdog is fed in its time, and after which share of a pause it is fed again."""
 
 
 class ServiceManager:
@@ -64,13 +64,13 @@ class ServiceManager:
 
     @property
     def alive_every_s(self) -> float:
-        """How often `alive` is to be called at least: at most half as much again passes between two signs of life."""
+        """How often `alive` is to be called at least: at most an eighth more passes between two signs of life."""
         return self.watchdog_s / _SIGNS_OF_LIFE
 
     def alive(self) -> None:
         """Feed the watchdog, if it expects a sign of life from this process and did not just get one."""
         now_s = time.monotonic()
-        is_due = not 0 <= now_s - self._alive_s < self.alive_every_s / 2
+        is_due = not 0 <= now_s - self._alive_s < self.alive_every_s * _TOO_SOON
         if self.watchdog_s < float("inf") and is_due and self._send("WATCHDOG=1"):
             self._alive_s = now_s
 

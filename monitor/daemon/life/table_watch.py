@@ -10,27 +10,42 @@ import contextlib
 import itertools
 import time
 from collections.abc import Callable, Container, Sequence
+from typing import NamedTuple
 
 from monitor.audit.rules.authors import is_settled
+from monitor.enforcers.nftables.contents import Reading
 from monitor.enforcers.nftables.drift import Drift, DriftWatch
 from monitor.enforcers.nftables.keeper import ALLOWLIST, DEFINITION, PARTS, TableKeeper
 from monitor.enforcers.nftables.kernel_generation import KernelGeneration
 from monitor.enforcers.nftables.rule_changes import RuleChanges
 from monitor.model.addresses import Network
+from monitor.model.bans import Ban
 from monitor.model.errors import SYSTEM_FAULTS, explain
 from monitor.model.retry import Worker
 
 _REVERT_EVERY_S = 0.2
-PAUSE_S = 7.5
-"""The time between two comparisons: rules and allowlist are compared every 15 s, each set of bans every 3 minutes."""
+PAUSE_S = 15.0
+"""The time between two comparisons of rules and allowlist, each with one set: every set has its turn in 3 minutes."""
 _BUSY_SHARE = 20
 """After all parts were compared at once, the next time waits this many times as long as that took,"""
 _MAX_WAIT_S = 60.0
 """but no longer than this."""
-_READ_EVERY_S = 180.0
-"""Rules and allowlist that were as they should be are read again after this time, or when anybody changed nf_tables."""
+_READ_EVERY_S, _READ_SETS_EVERY_S = 180.0, 900.0
+"""Rules and allowlist, and sets, that were as they should be are read again after this time, or when anybody changed
+nf_tables; a set also when other bans are to be in it."""
+_FEW_BANS = 1000
+"""With more bans, sets are always read."""
 _STALE_S = 900.0
 """A part that could not be compared for this long is a problem."""
+
+
+class _Alike(NamedTuple):
+    """What a part was compared with, and with which number of the kernel's rules, when nothing was wrong with it."""
+
+    generation: int
+    allowlist: Sequence[Network]
+    bans: Sequence[Ban]
+    read_s: float
 
 
 class TableWatch:
@@ -68,8 +83,8 @@ class TableWatch:
         self._is_unseen = False
         """Whether others changed nf_tables before notifications were listened to."""
         self._generation = generation or KernelGeneration()
-        self._alike: dict[str, tuple[int, Sequence[Network], float]] = {}
-        """With which number of the kernel's rules and allowlist a part was as it should be, and when that was read."""
+        self._alike: dict[str, _Alike] = {}
+        """When each part was as it should be."""
 
     @property
     def oldest_s(self) -> float:
@@ -170,15 +185,19 @@ class TableWatch:
         self._wake.set()
 
     async def _compare_always(self) -> None:
-        for regular in itertools.cycle(part for name in PARTS[2:] for part in ((DEFINITION, ALLOWLIST), (name,))):
+        for regular in itertools.cycle((DEFINITION, ALLOWLIST, name) for name in PARTS[2:]):
             await self._pause()
             if self._watch is None:
                 self.open()
                 self._keeper.suspects |= dict.fromkeys(PARTS)
             await self._compare_suspects()
             await self._compare_unseen()
+            generation = self._generation.read()
             for part in regular:
-                await self._compare(part, is_suspect=False)
+                if self._is_unchanged(part, generation):
+                    self._compared_s[part] = time.monotonic()
+                else:
+                    await self._compare(part, is_suspect=False)
 
     async def _pause(self) -> None:
         """Wait for the next comparison, or until something is suspected that may be compared now."""
@@ -186,7 +205,8 @@ class TableWatch:
         if self._keeper.suspects:  # left from the last time
             timeout_s = min(timeout_s, max(0.0, self._all_from_s - time.monotonic()))
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._wake.wait(), timeout_s)
+            async with asyncio.timeout(timeout_s):
+                await self._wake.wait()
         self._wake.clear()
 
     async def _compare_suspects(self) -> None:
@@ -220,9 +240,6 @@ class TableWatch:
         if not self._keeper.is_needed:
             self._compared_s[part] = time.monotonic()
             return
-        if not is_suspect and self._is_unchanged(part):
-            self._compared_s[part] = time.monotonic()
-            return
         try:
             self._why_not[part] = await self._compared(part, is_suspect=is_suspect, may_rewrite=may_rewrite)
         except Exception as error:  # noqa: BLE001 - for the supervisor: a fault costs this comparison
@@ -232,11 +249,18 @@ class TableWatch:
             self._compared_s[part] = time.monotonic()
         self._report()
 
-    def _is_unchanged(self, part: str) -> bool:
-        """Return whether a part was as it should be, still should be so, and nobody changed nf_tables since."""
-        generation, allowlist, read_s = self._alike.get(part, (None, (), 0.0))
-        is_same = allowlist is self._keeper.allowlist and time.monotonic() - read_s < _READ_EVERY_S
-        return generation is not None and is_same and self._generation.read() == generation
+    def _is_unchanged(self, part: str, generation: int | None) -> bool:
+        """Return whether a part was as it should be, still should be so, and nobody changed nf_tables since.
+
+        `generation` is the kernel's number of changes now.
+        """
+        if (alike := self._alike.get(part)) is None or alike.generation != generation:
+            return False
+        if part in (DEFINITION, ALLOWLIST):
+            is_same, read_every_s = alike.allowlist is self._keeper.allowlist, _READ_EVERY_S
+        else:
+            is_same, read_every_s = alike.bans == self._keeper.snapshot(), _READ_SETS_EVERY_S
+        return is_same and time.monotonic() - alike.read_s < read_every_s
 
     async def _compared(self, part: str, *, is_suspect: bool, may_rewrite: bool) -> str:
         """Compare a part; return why that was not possible. What is suspected is then written anew, or stays so.
@@ -244,12 +268,13 @@ class TableWatch:
         Writing anew is not always allowed: notifications of our own writing may be lost too, and are suspicious.
         """
         self._alike.pop(part, None)
-        generation, allowlist = self._generation.read(), self._keeper.allowlist
+        generation, allowlist, bans = self._generation.read(), self._keeper.allowlist, self._keeper.snapshot()
         try:
-            job = self._worker.submit(self._keeper.read, part, self._keeper.snapshot(), is_suspect=is_suspect)
+            job = self._worker.submit(self._keeper.read, part, bans, is_suspect=is_suspect)
             reading = await asyncio.wrap_future(job)
-            if part in (DEFINITION, ALLOWLIST) and reading == [] and generation is not None:
-                self._alike[part] = generation, allowlist, time.monotonic()
+            bans = () if part in (DEFINITION, ALLOWLIST) else bans
+            if generation is not None and _is_clean(reading) and len(bans) <= _FEW_BANS:
+                self._alike[part] = _Alike(generation, allowlist, bans, time.monotonic())
             for _ in self._keeper.judge(part, reading, time.time()):
                 await asyncio.sleep(0)
         except SYSTEM_FAULTS as error:
@@ -267,3 +292,8 @@ class TableWatch:
         why = self._why_not[part] or "the comparison does not keep up"
         text = f"is not known to be as it should: {part} was not compared for {int(_STALE_S // 60)} minutes ({why})"
         self._keeper.fault("comparison", text if is_stale else "")
+
+
+def _is_clean(reading: list[str] | Reading) -> bool:
+    """Return whether nothing at all was found that is not as it should be, nor anything that others added."""
+    return not (reading.wrong or reading.strangers or reading.more) if isinstance(reading, Reading) else not reading

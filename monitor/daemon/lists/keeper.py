@@ -186,7 +186,15 @@ class ListKeeper:
             if any(one.is_unread for one in self.lists.values()):
                 continue
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), _SUSPECT_S if self._is_suspect else self._compare_every_s)
+                async with asyncio.timeout(self._next_s):
+                    await self._wake.wait()
+
+    @property
+    def _next_s(self) -> float | None:
+        """How long to wait for the next round, in seconds; None where there is nothing to compare or to try again."""
+        if not (self.lists or self._published or self._may_exist):
+            return None
+        return _SUSPECT_S if self._is_suspect else self._compare_every_s
 
     async def _round(self) -> None:
         """Do all that there is to do; what fails is tried again later."""

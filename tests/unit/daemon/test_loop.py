@@ -78,6 +78,7 @@ class _Sleeper:
         self._unhurried = unhurried
         self.happened: list[str] = []
         self.over = asyncio.Event()
+        self.has_looked = False
 
     def watched(self) -> Sequence[Watched] | None:
         return self.known
@@ -85,15 +86,20 @@ class _Sleeper:
     def unhurried(self) -> Collection[int]:
         return self._unhurried
 
-    def woken(self) -> None:
-        self.happened.append("woken")
+    def is_current(self) -> bool:
+        return self.has_looked
+
+    def woken(self, *, is_asked: bool) -> None:
+        self.happened.append("asked" if is_asked else "woken")
         self.over.set()
 
     def touched(self) -> None:
         self.happened.append("touched")
 
 
-def _rest(watched: list[Watched], seconds: float, *, is_hurried: bool | None = None) -> list[str]:
+def _rest(
+    watched: list[Watched], seconds: float, *, is_hurried: bool | None = None, has_looked: bool = False
+) -> list[str]:
     """Rest on a steady loop for at most so long; return what happened, in order, also with an event if there is one."""
     read_end, write_end = os.pipe()
     happened: list[str] = []
@@ -103,7 +109,7 @@ def _rest(watched: list[Watched], seconds: float, *, is_hurried: bool | None = N
         running = asyncio.get_running_loop()
         assert isinstance(running, SteadyLoop)
         sleeper = _Sleeper(watched, set() if is_hurried else {read_end})
-        happened = sleeper.happened
+        happened, sleeper.has_looked = sleeper.happened, has_looked
         running.add_reader(read_end, lambda: happened.append(os.read(read_end, 10).decode()))
         running.rest(sleeper)
         timer = running.call_later(seconds, sleeper.over.set)
@@ -132,12 +138,35 @@ def test_who_rests_looks_around_before_what_woke_it_is_handled(
         monkeypatch.setattr(loop, "extension", None)
     with contextlib.closing(SteadyLoop()) as running:
         assert running.is_looking == is_native
-    assert _rest([], 5.0, is_hurried=True) == ["woken", "looked around", "event"]
+    assert _rest([], 5.0, is_hurried=True) == ["asked", "looked around", "event"]
+
+
+def test_who_asks_after_a_look_is_answered_at_once() -> None:
+    """The next one, and each step of a conversation; the rest goes on."""
+    assert _rest([], 0.2, is_hurried=True, has_looked=True) == ["touched", "event", "looked around"]
 
 
 def test_unhurried_events_are_handled_at_once() -> None:
     """The rest goes on."""
     assert _rest([], 0.2, is_hurried=False) == ["touched", "event", "looked around"]
+
+
+def test_what_threads_hand_over_ends_no_rest() -> None:
+    """As a comparison of the table that found nothing; then the sleeper is asked whether there is something to do."""
+    sleeper = _Sleeper([], set())
+
+    async def main() -> None:
+        running = asyncio.get_running_loop()
+        assert isinstance(running, SteadyLoop)
+        running.rest(sleeper)
+        assert await asyncio.to_thread(lambda: 7) == 7
+        assert "asked" not in sleeper.happened
+        assert "touched" in sleeper.happened
+        sleeper.known = None
+        await asyncio.sleep(0.05)
+        assert sleeper.happened[-1] == "woken"
+
+    loop.run(main())
 
 
 @pytest.mark.parametrize("grows", [True, False])

@@ -8,7 +8,7 @@ import pytest
 
 from monitor.daemon.life import loop
 from monitor.daemon.life.pace import CURRENT_S
-from monitor.daemon.life.rest import Rest
+from monitor.daemon.life.rest import Rest, Woken
 from monitor.daemon.life.service import Service
 from monitor.model.flows import FlowBatch
 from monitor.settings.load import load
@@ -39,10 +39,9 @@ def test_sources_that_are_due_have_a_tick_of_their_own(tmp_path: Path, monkeypat
             monkeypatch.setattr(first, "has_news", lambda has_news=has_news: has_news)
             monkeypatch.setattr(first, "problems", lambda problems=problems: problems)
             due, is_news = service._news()
-            always = {"following the clock", "feeding the watchdog"}
-            assert set(due) - always == ({f"the source {first.name}"} if has_news else set())
+            assert set(due) == ({f"the source {first.name}"} if has_news else set())
             assert is_news == bool(problems)
-            assert set(due) - always <= set(sources.tick_parts())
+            assert set(due) <= set(sources.tick_parts())
         await service.close()
 
     asyncio.run(run())
@@ -110,7 +109,7 @@ def test_news_are_what_happens_or_is_wrong(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_a_rest_is_no_longer_than_something_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ten seconds; to the next end of a ban, a third of the watchdog's time; none where a source needs ticks.
+    """Ten seconds; to the next end of a ban, half of the watchdog's time; none where a source needs ticks.
 
     Where sources alone have had something to do for so long that the last look is old, the second is one at rest: who
     asks meanwhile has the daemon look first.
@@ -146,4 +145,70 @@ def test_a_rest_is_no_longer_than_something_needs(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(Rest, "stay_awake", awake)
     monkeypatch.setattr(Rest, "rest", at_rest)
     loop.run(run())
-    assert [round(pause, 1) for pause in pauses] == [10.0, 0.5, 0.0, 1.0, 0.3, 0.3, 0.0, 1.0]
+    assert [round(pause, 1) for pause in pauses] == [10.0, 0.5, 0.0, 1.0, 0.5, 0.5, 0.0, 1.0]
+
+
+def test_a_look_does_what_is_due_and_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A source alone for what it has to do; a full tick for who asks, and for a change that no source explains."""
+    path = write(tmp_path, f"state: {{directory: {tmp_path}}}\ndetectors: {{port_scan: {{mode: observe}}}}\n")
+
+    async def run() -> None:
+        service = Service(path, load(path))
+        done: list[list[str]] = []
+        monkeypatch.setattr(service._supervisor, "run", lambda parts: done.append(list(parts)))
+        first = service._sources._runners[0]
+        always = ["following the clock", "feeding the watchdog"]
+        for has_news, woken, is_full in (
+            (False, Woken(), False),
+            (False, Woken(is_changed=True), True),
+            (True, Woken(is_changed=True), False),
+            (True, Woken(is_asked=True), True),
+            (False, Woken(is_asked=True), True),
+        ):
+            monkeypatch.setattr(service._sources, "due_parts", dict)
+            for _ in range(3):
+                service._look(Woken())
+            service._changes_known = service._changes_total
+            service._pace._looked_s -= CURRENT_S
+            done.clear()
+            due = {f"the source {first.name}": first.tick} if has_news else {}
+            monkeypatch.setattr(service._sources, "due_parts", lambda due=due: due)
+            service._look(woken)
+            (parts,) = done
+            assert (parts == list(service._tick_parts())) == is_full
+            assert is_full or parts == [always[0], *due, always[1]]
+        await service.close()
+
+    asyncio.run(run())
+
+
+def test_a_scrape_has_it_look_around_while_it_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once, however many questions a scrape has; not before the start is done, and not when it stops."""
+    path = write(tmp_path, f"state: {{directory: {tmp_path}}}\ndetectors: {{port_scan: {{mode: observe}}}}\n")
+
+    async def run() -> None:
+        service = Service(path, load(path))
+        looks: list[Woken] = []
+
+        def look(_: Service, woken: Woken) -> None:
+            service._pace.is_due(time.monotonic(), has_news=False, is_asked=woken.is_asked)
+            looks.append(woken)
+
+        monkeypatch.setattr(Service, "_look", look)
+        assert await asyncio.to_thread(service._metrics._read_problems) is not None
+        assert looks == []
+        running = asyncio.create_task(service.run())
+        await asyncio.sleep(0.01)
+        service._pace._looked_s -= CURRENT_S
+        looks.clear()
+        for _ in range(3):
+            await asyncio.to_thread(service._metrics._read_samples)
+        assert looks == [Woken(is_asked=True)]
+        service._stop()
+        service._pace._looked_s -= CURRENT_S
+        await asyncio.to_thread(service._metrics._read_problems)
+        await running
+        assert looks == [Woken(is_asked=True)]
+        await service.close()
+
+    asyncio.run(run())

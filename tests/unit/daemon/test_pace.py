@@ -32,10 +32,10 @@ def test_a_look_that_was_asked_for_ends_no_long_rest() -> None:
     """A scrape each 15 s has the daemon look: that is enough, and news have the next rest be short again."""
     pace = Pace()
     pace.is_due(0.0, has_news=False)
-    assert pace.is_due(REST_S, has_news=False, is_woken=True)
+    assert pace.is_due(REST_S, has_news=False, is_asked=True)
     assert pace.left_s(REST_S) == LONG_REST_S
     for second in (25.0, 40.0, 55.0):
-        assert pace.is_due(second, has_news=False, is_woken=True)
+        assert pace.is_due(second, has_news=False, is_asked=True)
         assert not pace.is_due(second + 14, has_news=False)
     assert pace.is_due(60.0, has_news=True)
     assert pace.left_s(60.0) == REST_S
@@ -56,16 +56,13 @@ def test_news_end_the_rest_at_once() -> None:
 
 
 def test_who_is_woken_looks_around_first() -> None:
-    """A tick comes before what ended the rest, unless there was one just now; a second later it is looked again."""
+    """A tick comes before what ended the rest, unless there was one just now; the rest goes on."""
     pace = Pace()
     due = [(pace.is_due(second, has_news=False), pace.is_resting) for second in range(5)]
     assert due[-1] == (False, True)
-    looked = pace.is_due(4 + CURRENT_S, has_news=False, is_woken=True), pace.is_resting
-    assert looked == (True, False)
-    looked = pace.is_due(5 + CURRENT_S, has_news=False), pace.is_resting
-    assert looked == (False, True)
-    looked = pace.is_due(4.5 + CURRENT_S, has_news=False, is_woken=True), pace.is_resting
-    assert looked == (False, False)
+    for second, is_due in ((4 + CURRENT_S, True), (4.5 + CURRENT_S, False), (4 + 2 * CURRENT_S, True)):
+        assert pace.is_due(second, has_news=False, is_asked=True) is is_due
+        assert pace.is_resting
 
 
 def test_a_rest_began_with_the_last_full_tick() -> None:
@@ -74,7 +71,7 @@ def test_a_rest_began_with_the_last_full_tick() -> None:
     for second in range(3):
         pace.is_due(second, has_news=False)
     assert pace.left_s(2.0) == REST_S - 2.0
-    assert not pace.is_due(2.4, has_news=False, is_woken=True)
+    assert not pace.is_due(2.4, has_news=False, is_asked=True)
     assert pace.left_s(4.0) == REST_S - 4.0
     assert pace.left_s(50.0) == 0.0
     assert pace.left_s(-50.0) == REST_S
@@ -85,7 +82,7 @@ def test_a_short_rest_is_short_for_who_is_woken_too() -> None:
     pace = Pace(1.0)
     for second in range(3):
         pace.is_due(second, has_news=False)
-    assert pace.is_due(3.0, has_news=False, is_woken=True)
+    assert pace.is_due(3.0, has_news=False, is_asked=True)
 
 
 def test_a_clock_that_was_set_back_ends_the_rest() -> None:

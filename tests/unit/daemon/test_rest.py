@@ -7,7 +7,8 @@ import time
 import pytest
 
 from monitor.daemon.life import loop, rest
-from monitor.daemon.life.rest import Rest
+from monitor.daemon.life.pace import Pace
+from monitor.daemon.life.rest import Rest, Woken, can_rest_long
 from tests.support.native import extension
 
 
@@ -23,14 +24,14 @@ def test_an_unhurried_event_has_it_look_soon_and_only_once() -> None:
     read: list[bytes] = []
 
     async def main() -> tuple[float, bool]:
-        resting = Rest(running := asyncio.get_running_loop())
+        resting = Rest(running := asyncio.get_running_loop(), Pace())
         running.add_reader(read_end, lambda: read.append(os.read(read_end, 1)))
         began_s = running.time()
         for number in range(1, 50):
             running.call_at(began_s + number / 100, os.write, write_end, b"x")
         await resting.rest(60.0, lambda: None if read else [], lambda: {read_end})
         running.remove_reader(read_end)
-        return running.time() - began_s, resting.take_woken()
+        return running.time() - began_s, resting.take_woken().is_asked
 
     async def keep() -> None:
         results.append(await main())
@@ -51,7 +52,7 @@ def test_events_that_call_for_nothing_cost_no_look() -> None:
     read: list[bytes] = []
 
     async def main() -> None:
-        resting = Rest(running := asyncio.get_running_loop())
+        resting = Rest(running := asyncio.get_running_loop(), Pace())
         running.add_reader(read_end, lambda: read.append(os.read(read_end, 1)))
         for number in range(1, 10):
             running.call_later(number / 50, os.write, write_end, b"x")
@@ -59,7 +60,7 @@ def test_events_that_call_for_nothing_cost_no_look() -> None:
         await resting.rest(0.5, list, lambda: {read_end})
         running.remove_reader(read_end)
         assert running.time() - began_s >= 0.5
-        assert not resting.take_woken()
+        assert resting.take_woken() == Woken()
 
     loop.run(main())
     os.close(read_end)
@@ -67,26 +68,48 @@ def test_events_that_call_for_nothing_cost_no_look() -> None:
     assert len(read) == 9
 
 
-def test_a_hurried_event_ends_the_rest_and_is_told_once() -> None:
-    """Who takes it looks; the next wait is one awake."""
+@pytest.mark.parametrize("has_looked", [True, False])
+def test_a_hurried_event_ends_the_rest_and_is_told_once(has_looked: bool) -> None:
+    """Who takes it looks, unless that was done just now: then the event is handled, and the rest goes on."""
+    read_end, write_end = os.pipe()
 
     async def main() -> None:
-        resting = Rest(running := asyncio.get_running_loop())
-        running.call_later(0.01, running.call_soon_threadsafe, lambda: None)
-        await resting.rest(60.0, tuple, tuple)
-        assert resting.take_woken()
-        assert not resting.take_woken()
+        pace = Pace()
+        resting = Rest(running := asyncio.get_running_loop(), pace)
+        running.add_reader(read_end, lambda: os.read(read_end, 1))
+        if has_looked:
+            pace.is_due(time.monotonic(), has_news=False)
+        running.call_later(0.01, os.write, write_end, b"x")
+        await resting.rest(0.5 if has_looked else 60.0, tuple, tuple)
+        assert resting.take_woken() == Woken(is_asked=not has_looked)
+        assert resting.take_woken() == Woken()
         await resting.stay_awake()
-        assert not resting.take_woken()
+        assert resting.take_woken() == Woken()
+        running.remove_reader(read_end)
 
     loop.run(main())
+    os.close(read_end)
+    os.close(write_end)
+
+
+def test_what_is_watched_ends_the_rest_and_nobody_asked() -> None:
+    read_end, write_end = os.pipe()
+
+    async def main() -> None:
+        resting = Rest(asyncio.get_running_loop(), Pace())
+        await resting.rest(60.0, lambda: [(read_end, 1)], tuple)
+        assert resting.take_woken() == Woken(is_changed=True)
+
+    loop.run(main())
+    os.close(read_end)
+    os.close(write_end)
 
 
 def test_a_wake_that_comes_before_the_wait_ends_it() -> None:
     """As when the daemon is to stop while it works."""
 
     async def main() -> None:
-        resting = Rest(asyncio.get_running_loop())
+        resting = Rest(asyncio.get_running_loop(), Pace())
         resting.wake()
         await resting.rest(60.0, tuple, tuple)
 
@@ -99,8 +122,8 @@ def test_other_loops_do_not_rest() -> None:
     """A wait on them is one second long at most."""
 
     async def main() -> None:
-        resting = Rest(asyncio.get_running_loop())
-        assert not resting.is_long
+        resting = Rest(asyncio.get_running_loop(), Pace())
+        assert not can_rest_long(asyncio.get_running_loop())
         await resting.rest(60.0, tuple, tuple)
 
     began_s = time.monotonic()

@@ -87,7 +87,7 @@ def test_a_long_tick_leaves_time_to_read(monkeypatch: pytest.MonkeyPatch) -> Non
     async def run() -> None:
         service = MagicMock()
         service._loop = asyncio.get_running_loop()
-        service._rest, service._pace.is_resting = rest.Rest(service._loop), False
+        service._rest, service._pace.is_resting = rest.Rest(service._loop, service._pace), False
         service._is_stopping = service._is_reload_due = False
         service._changes_total, service._news.return_value = 0, ({}, True)
         service._look, service._pause = partial(Service._look, service), partial(Service._pause, service)

@@ -9,8 +9,10 @@ import pytest
 
 from monitor.daemon.life import table_watch
 from monitor.daemon.life.table_watch import TableWatch
+from monitor.enforcers.nftables.contents import Reading
 from monitor.enforcers.nftables.keeper import ALLOWLIST, DEFINITION, PARTS, TableKeeper
 from monitor.enforcers.nftables.kernel_generation import KernelGeneration
+from monitor.model.bans import Ban
 from monitor.model.errors import TemporaryError
 
 
@@ -21,6 +23,8 @@ class _Keeper:
     is_changed = False
     lists_large_at: int | None = None
     allowlist: tuple[str, ...] = ()
+    bans: tuple[object, ...] = ()
+    reading: list[str] | Reading = Reading([], [], 0, is_exact=True)
 
     def __init__(self, fail: Callable[[str], None] = lambda _: None) -> None:
         self.suspects: dict[str, None] = {}
@@ -29,13 +33,13 @@ class _Keeper:
         self.faults: dict[str, str] = {}
         self._fail = fail
 
-    def snapshot(self) -> tuple[()]:
-        return ()
+    def snapshot(self) -> tuple[object, ...]:
+        return self.bans
 
-    def read(self, part: str, bans: object, *, is_suspect: bool) -> list[str]:
+    def read(self, part: str, bans: object, *, is_suspect: bool) -> list[str] | Reading:
         self.compared.append(part)
         self._fail(part)
-        return []
+        return self.reading
 
     def judge(self, part: str, reading: object, now_s: float) -> Iterator[None]:
         yield
@@ -122,47 +126,96 @@ def test_every_part_is_compared_again_and_again(monkeypatch: pytest.MonkeyPatch)
     assert keeper.rewritten == []
 
 
-def test_rules_that_nobody_changed_are_not_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rules and allowlist are read when the kernel's number of changes is another one; sets of bans always."""
-    keeper, generation = _Keeper(), _Generation(7)
+def _rounds(
+    keeper: _Keeper,
+    monkeypatch: pytest.MonkeyPatch,
+    change: Callable[[_Generation], object],
+    generation: int | None = 7,
+) -> list[str]:
+    """Return what is read in the rounds after something changed, when all had been read before."""
+    number, rounds = _Generation(generation), 0
+    pause, all_parts = TableWatch._pause, len(PARTS[2:])
+
+    async def counted(watch: TableWatch) -> None:
+        nonlocal rounds
+        rounds += 1
+        await pause(watch)
 
     def until() -> bool:
-        if keeper.compared.count("ban4") == 3:
-            generation.number = 8
-        return keeper.compared.count("ban4") == 6
+        nonlocal rounds
+        if rounds > all_parts and not before:
+            before.append(len(keeper.compared))
+            change(number)
+            rounds = 0
+        return bool(before) and rounds > all_parts + 2
 
-    _run(keeper, until, monkeypatch, generation=generation)
-    for part in PARTS[:2]:
-        assert [keeper.compared[: at + 1].count("ban4") >= 3 for at in _places(keeper.compared, part)] == [False, True]
+    before: list[int] = []
+    monkeypatch.setattr(TableWatch, "_pause", counted)
+    _run(keeper, until, monkeypatch, generation=number)
+    monkeypatch.setattr(TableWatch, "_pause", pause)
+    return keeper.compared[before[0] :]
+
+
+def _another_ban(keeper: _Keeper) -> None:
+    keeper.bans = (*keeper.bans, object())
+
+
+def test_what_nobody_changed_is_not_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rules, allowlist and sets are read when the kernel's number of changes is another one; then each of them once."""
+    assert _rounds(_Keeper(), monkeypatch, lambda _: None) == []
+    assert sorted(_rounds(_Keeper(), monkeypatch, lambda number: setattr(number, "number", 8))) == sorted(PARTS)
+
+
+def test_sets_are_read_again_for_other_bans(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Writing them may have failed: then nobody changed nf_tables, and the kernel lacks them."""
+    keeper = _Keeper()
+    assert sorted(_rounds(keeper, monkeypatch, lambda _: _another_ban(keeper))) == sorted(PARTS[2:])
+
+
+def test_sets_of_many_bans_are_always_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not to keep a list of them for each set."""
+    keeper = _Keeper()
+    keeper.bans = (object(),) * (table_watch._FEW_BANS + 1)
+    read = _rounds(keeper, monkeypatch, lambda _: None)
+    assert set(read) == set(PARTS[2:])
+    assert len(read) > len(PARTS[2:])
 
 
 def test_an_allowlist_that_changed_is_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """Writing it may have failed: then nobody changed nf_tables, and the kernel still has the former one."""
     keeper = _Keeper()
-
-    def until() -> bool:
-        if keeper.compared.count("ban4") == 3 and not keeper.allowlist:
-            keeper.allowlist = ("192.0.2.0/24",)
-        return keeper.compared.count("ban4") == 6
-
-    _run(keeper, until, monkeypatch, generation=_Generation(7))
-    assert len(_places(keeper.compared, ALLOWLIST)) == 2
+    read = _rounds(keeper, monkeypatch, lambda _: setattr(keeper, "allowlist", ("192.0.2.0/24",)))
+    assert read == [DEFINITION, ALLOWLIST]
 
 
-def test_rules_that_were_wrong_are_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A repair that failed, or that did not help, is not taken for a table that is as it should be."""
-
-    class Wrong(_Keeper):
-        def read(self, part: str, bans: object, *, is_suspect: bool) -> list[str]:
-            return [*super().read(part, bans, is_suspect=is_suspect), "the chain ban changed"]
-
-    keeper = Wrong()
-    _run(keeper, lambda: len(keeper.compared) >= 40, monkeypatch, generation=_Generation(7))
-    assert len(_places(keeper.compared, DEFINITION)) > 10
+def test_what_was_read_long_ago_is_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the kernel says of changes."""
+    for name, parts in (("_READ_EVERY_S", PARTS[:2]), ("_READ_SETS_EVERY_S", PARTS[2:])):
+        with monkeypatch.context() as changed:
+            changed.setattr(table_watch, name, -1.0)
+            assert set(_rounds(_Keeper(), changed, lambda _: None)) == set(parts)
 
 
-def _places(parts: list[str], part: str) -> list[int]:
-    return [at for at, one in enumerate(parts) if one == part]
+@pytest.mark.parametrize(
+    "reading",
+    [
+        ["the chain ban changed"],
+        Reading([cast("Ban", None)], [], 0, is_exact=True),
+        Reading([], [(b"", b"", None)], 0, is_exact=True),
+        Reading([], [], 1, is_exact=True),
+    ],
+)
+def test_what_is_not_as_it_should_be_is_read_again(reading: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A repair that failed, or did not help, and elements of others are not taken for a set as it should be."""
+    keeper = _Keeper()
+    keeper.reading = reading
+    assert set(_rounds(keeper, monkeypatch, lambda _: None)) == set(PARTS)
+    keeper.reading = Reading([], [], 0, is_exact=True)
+    assert _rounds(keeper, monkeypatch, lambda _: None) == []
+
+
+def test_a_kernel_that_counts_no_changes_is_read_always(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert set(_rounds(_Keeper(), monkeypatch, lambda _: None, generation=None)) == set(PARTS)
 
 
 def test_what_is_suspected_is_compared_first_and_written_anew_if_it_cannot_be_read(
