@@ -41,7 +41,7 @@ class Rest:
         self._wake = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
         self._woken = Woken()
-        self._is_touched = self._is_due = False
+        self._is_touched = self._is_due = self._may_last = False
         self._watched: Callable[[], Sequence[Watched] | None] = tuple
         self.unhurried: Callable[[], Collection[int]] = tuple
 
@@ -68,9 +68,17 @@ class Rest:
         """
         self._watched, self.unhurried = watched, unhurried
         self._is_touched = self._is_due = False
+        self._may_last = seconds > TICK_S and can_rest_long(self._loop)
         if isinstance(self._loop, SteadyLoop):
             self._loop.rest(self)
-        await self._wait(seconds if can_rest_long(self._loop) else TICK_S)
+        await self._wait(seconds if self._may_last else min(seconds, TICK_S))
+        self._may_last = False
+
+    def renew(self, seconds: float) -> None:
+        """Have a rest last so long from now on: a look was just done. One in which something is due soon stays so."""
+        if self._may_last and not self._is_due and self._timer:
+            self._timer.cancel()
+            self._timer = self._loop.call_later(seconds, self._wake.set)
 
     async def _wait(self, seconds: float) -> None:
         self._timer = self._loop.call_later(seconds, self._wake.set)

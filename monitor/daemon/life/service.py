@@ -123,6 +123,7 @@ class Service(Assembly):
         """Look around unless that was done just now: who asks is answered next."""
         if not self._is_stopping and not self._rest.is_current():
             self._look(Woken(is_asked=True))
+            self._rest.renew(self._left_s())
 
     async def _pause(self) -> None:
         """Wait for the next look, at rest if nothing is to be done before."""
@@ -132,9 +133,12 @@ class Service(Assembly):
             else:  # sources alone have something to do: a request finds a daemon that has looked all the same
                 await self._rest.rest(TICK_S, tuple, self._sources.descriptors)
             return
+        await self._rest.rest(self._left_s(), self._watched, self._sources.descriptors)
+
+    def _left_s(self) -> float:
+        """How long a rest may last from now on, in seconds."""
         left_s = max(0.0, self.pipeline.next_end_s - time.time())
-        left_s = min(self._pace.left_s(time.monotonic()), left_s, self._systemd.alive_every_s)
-        await self._rest.rest(left_s, self._watched, self._sources.descriptors)
+        return min(self._pace.left_s(time.monotonic()), left_s, self._systemd.alive_every_s)
 
     def _watched(self) -> Sequence[Watched] | None:
         """Return what the loop is to look at while it rests; None if there is something to do."""

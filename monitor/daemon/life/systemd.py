@@ -8,8 +8,9 @@ import time
 from monitor.model.printable import printable
 
 _log = logging.getLogger(__name__)
-_SIGNS_OF_LIFE, _TOO_SOON = 2, 1 / 8
-"""How often the watchdog is fed in its time, and after which share of a pause it is fed again."""
+_ALIVE_SHARE, _TOO_SOON = 0.6, 1 / 16
+"""After which share of its time the watchdog is fed at the latest if something calls `alive` then, and after which share
+of that it is fed again."""
 
 
 class ServiceManager:
@@ -64,8 +65,8 @@ class ServiceManager:
 
     @property
     def alive_every_s(self) -> float:
-        """How often `alive` is to be called at least: at most an eighth more passes between two signs of life."""
-        return self.watchdog_s / _SIGNS_OF_LIFE
+        """How often `alive` is to be called at least: at most a sixteenth more passes between two signs of life."""
+        return self.watchdog_s * _ALIVE_SHARE
 
     def alive(self) -> None:
         """Feed the watchdog, if it expects a sign of life from this process and did not just get one."""

@@ -25,7 +25,9 @@ from monitor.model.retry import Worker
 
 _REVERT_EVERY_S = 0.2
 PAUSE_S = 15.0
-"""The time between two comparisons of rules and allowlist, each with one set: every set has its turn in 3 minutes."""
+"""The time between two comparisons of rules and allowlist, each with one set: every set has its turn in 3 minutes. It is
+the first tick after about this time that has it done, for then the daemon is awake; or twice this time, without one."""
+_SOON = 0.9
 _BUSY_SHARE = 20
 """After all parts were compared at once, the next time waits this many times as long as that took,"""
 _MAX_WAIT_S = 60.0
@@ -77,6 +79,8 @@ class TableWatch:
         self._next_revert_s = 0.0
         self._comparing: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
+        self._due_s = float("inf")
+        """From when on a tick has the next comparison done."""
         self._all_from_s = 0.0
         self._compared_s = dict.fromkeys(PARTS, time.monotonic())
         self._why_not = dict.fromkeys(PARTS, "")
@@ -113,7 +117,9 @@ class TableWatch:
         self._comparing = loop.create_task(self._compare_always())
 
     def tick(self) -> None:
-        """Start to compare again where a fault of our own ended it, and raise that; call it each second."""
+        """Have what is due compared, also where a fault of our own ended it, which is raised; call it each second."""
+        if time.monotonic() >= self._due_s:
+            self._wake.set()
         if self._loop is None or self._comparing is None or not self._comparing.done():
             return
         ended, self._comparing = self._comparing, self._loop.create_task(self._compare_always())
@@ -201,13 +207,14 @@ class TableWatch:
 
     async def _pause(self) -> None:
         """Wait for the next comparison, or until something is suspected that may be compared now."""
-        timeout_s = self._pause_s
+        timeout_s, self._due_s = 2 * self._pause_s, time.monotonic() + _SOON * self._pause_s
         if self._keeper.suspects:  # left from the last time
             timeout_s = min(timeout_s, max(0.0, self._all_from_s - time.monotonic()))
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
                 await self._wake.wait()
         self._wake.clear()
+        self._due_s = float("inf")
 
     async def _compare_suspects(self) -> None:
         """Compare what is suspected to have changed: rules and allowlist now, sets if that was not done just now."""

@@ -109,7 +109,7 @@ def test_news_are_what_happens_or_is_wrong(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_a_rest_is_no_longer_than_something_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ten seconds; to the next end of a ban, half of the watchdog's time; none where a source needs ticks.
+    """Ten seconds; to the next end of a ban, a part of the watchdog's time; none where a source needs ticks.
 
     Where sources alone have had something to do for so long that the last look is old, the second is one at rest: who
     asks meanwhile has the daemon look first.

@@ -129,3 +129,31 @@ def test_other_loops_do_not_rest() -> None:
     began_s = time.monotonic()
     asyncio.run(main())
     assert time.monotonic() - began_s < 60
+
+
+def test_a_rest_that_is_renewed_lasts_longer() -> None:
+    """Who looked meanwhile has it last from then on; where something is due soon, it is not put off."""
+    read_end, write_end = os.pipe()
+    read: list[bytes] = []
+
+    async def main() -> None:
+        resting = Rest(running := asyncio.get_running_loop(), Pace())
+        running.add_reader(read_end, lambda: read.append(os.read(read_end, 1)))
+        began_s = running.time()
+        running.call_later(0.1, resting.renew, 0.4)
+        await resting.rest(0.2, tuple, tuple)
+        assert running.time() - began_s >= 0.5
+        resting.renew(60.0)
+        running.call_later(0.01, resting.renew, 60.0)
+        await resting.rest(rest.TICK_S, tuple, tuple)
+        running.call_later(0.01, os.write, write_end, b"x")
+        running.call_later(0.05, resting.renew, 60.0)
+        await resting.rest(30.0, lambda: None if read else [], lambda: {read_end})
+        running.call_later(0.01, resting.renew, 60.0)
+        await resting.stay_awake()
+        running.remove_reader(read_end)
+        assert running.time() - began_s < 30
+
+    loop.run(main())
+    os.close(read_end)
+    os.close(write_end)

@@ -130,7 +130,7 @@ def test_the_watchdog_is_fed_in_time_and_not_at_each_look(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """However often it may be fed: at most nine sixteenths of its time pass between two signs of life."""
+    """However often it may be fed: at most two thirds of its time pass between two signs of life."""
     address = tmp_path / "notify"
     monkeypatch.setenv("NOTIFY_SOCKET", str(address))
     monkeypatch.setenv("WATCHDOG_USEC", "30000000")
@@ -141,7 +141,7 @@ def test_the_watchdog_is_fed_in_time_and_not_at_each_look(
         systemd.setblocking(False)
         manager = ServiceManager()
         fed_s = []
-        for pause_s in (0.0, *(1.0,) * 40, manager.alive_every_s, 1.8, manager.alive_every_s, 1.9):
+        for pause_s in (0.0, *(1.0,) * 40, manager.alive_every_s, 1.1, manager.alive_every_s, 1.2):
             now_s += pause_s
             manager.alive()
             with contextlib.suppress(BlockingIOError):
@@ -149,8 +149,8 @@ def test_the_watchdog_is_fed_in_time_and_not_at_each_look(
                 fed_s.append(now_s)
         manager.close()
     gaps = [after - before for before, after in itertools.pairwise(fed_s)]
-    assert min(gaps) >= 1.875
-    assert max(gaps) <= 16.875
+    assert min(gaps) >= 1.125
+    assert max(gaps) <= 20
 
 
 def test_another_socket_at_the_same_address_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import itertools
 from collections.abc import Callable, Iterator
 from typing import Any, cast
 
@@ -89,6 +90,7 @@ def _run(
     monkeypatch: pytest.MonkeyPatch,
     add_reader: Callable[..., None] = lambda *_: None,
     generation: KernelGeneration | None = None,
+    pause_s: float = 0.0,
 ) -> list[tuple[str, Exception]]:
     """Watch until something is so; return the faults of our own that were reported."""
     monkeypatch.setattr(table_watch, "DriftWatch", _Watch)
@@ -96,7 +98,7 @@ def _run(
 
     async def run() -> None:
         watch = TableWatch(
-            cast("TableKeeper", keeper), (), lambda *fault: faults.append(fault), 0.0, generation or _Generation()
+            cast("TableKeeper", keeper), (), lambda *fault: faults.append(fault), pause_s, generation or _Generation()
         )
         watch.open()
         loop = asyncio.get_running_loop()
@@ -124,6 +126,20 @@ def test_every_part_is_compared_again_and_again(monkeypatch: pytest.MonkeyPatch)
     _run(keeper, lambda: len(keeper.compared) > 2 * 3 * len(PARTS[2:]), monkeypatch)
     assert keeper.compared[: 3 * len(PARTS[2:])] == [part for name in PARTS[2:] for part in (*PARTS[:2], name)]
     assert keeper.rewritten == []
+
+
+def test_a_tick_has_it_compared_when_it_is_due(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not before; what is compared then needs no timer, which alone would wake a daemon that rests."""
+    for pause_s, is_due in ((1e9, False), (1e-9, True)):
+        monkeypatch.setattr(table_watch, "_SOON", pause_s / 60)
+        keeper, ticks = _Keeper(), itertools.count()
+        _run(
+            keeper,
+            lambda keeper=keeper, ticks=ticks: next(ticks) > 1000 or bool(keeper.compared),
+            monkeypatch,
+            pause_s=60.0,
+        )
+        assert bool(keeper.compared) == is_due
 
 
 def _rounds(
