@@ -111,8 +111,8 @@ class Service(Assembly):
     def _look(self, woken: Woken) -> None:
         """Do what is due: a tick, or what sources alone have to do. A change that no source explains takes a tick."""
         due, has_news = self._news()
-        is_asked = woken.is_asked or (woken.is_changed and not due)
-        if self._pace.is_due(time.monotonic(), has_news=has_news, is_asked=is_asked):
+        has_news = has_news or (woken.is_changed and not due)
+        if self._pace.is_due(time.monotonic(), has_news=has_news, is_asked=woken.is_asked):
             self._changes_known = self._changes_total  # those of this tick are news for the next one
             due = self._tick_parts()
         else:

@@ -158,18 +158,20 @@ def test_a_look_does_what_is_due_and_no_more(tmp_path: Path, monkeypatch: pytest
         monkeypatch.setattr(service._supervisor, "run", lambda parts: done.append(list(parts)))
         first = service._sources._runners[0]
         always = ["following the clock", "feeding the watchdog"]
-        for has_news, woken, is_full in (
-            (False, Woken(), False),
-            (False, Woken(is_changed=True), True),
-            (True, Woken(is_changed=True), False),
-            (True, Woken(is_asked=True), True),
-            (False, Woken(is_asked=True), True),
+        for has_news, woken, is_full, is_current in (
+            (False, Woken(), False, False),
+            (False, Woken(is_changed=True), True, False),
+            (False, Woken(is_changed=True), True, True),
+            (True, Woken(is_changed=True), False, False),
+            (True, Woken(is_asked=True), True, False),
+            (True, Woken(is_asked=True), False, True),
+            (False, Woken(is_asked=True), True, False),
         ):
             monkeypatch.setattr(service._sources, "due_parts", dict)
             for _ in range(3):
                 service._look(Woken())
             service._changes_known = service._changes_total
-            service._pace._looked_s -= CURRENT_S
+            service._pace._looked_s -= 0 if is_current else CURRENT_S
             done.clear()
             due = {f"the source {first.name}": first.tick} if has_news else {}
             monkeypatch.setattr(service._sources, "due_parts", lambda due=due: due)
