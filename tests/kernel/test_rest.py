@@ -3,6 +3,8 @@
 import time
 from pathlib import Path
 
+import pytest
+
 from monitor.daemon.life.pace import CURRENT_S, REST_S
 from monitor.daemon.life.rest import TICK_S
 from tests.support.daemon import Daemon, wait_for
@@ -11,8 +13,9 @@ from tests.support.lab import Lab
 _EVENTS = "net.netfilter.nf_conntrack_events"
 
 
-def test_who_asks_a_resting_daemon_hears_what_is_wrong_now(tmp_path: Path) -> None:
-    """A sysctl that hides evidence wakes nobody; the first `status` after it says so, and that it is over."""
+@pytest.mark.parametrize("is_scrape", [False, True])
+def test_who_asks_a_resting_daemon_hears_what_is_wrong_now(is_scrape: bool, tmp_path: Path) -> None:
+    """A sysctl that hides evidence wakes nobody; the first `status` or scrape after it says so, and that it is over."""
     with Lab("node", label="rest") as lab:
         daemon = Daemon(lab["node"], tmp_path, "detectors: {port_scan: {}}\n")
         daemon.start()
@@ -20,11 +23,19 @@ def test_who_asks_a_resting_daemon_hears_what_is_wrong_now(tmp_path: Path) -> No
             time.sleep(4)  # it rests
             for value in (0, 1) * 2:
                 lab["node"].run("sysctl", "-qw", f"{_EVENTS}={value}")
-                time.sleep(CURRENT_S + TICK_S + 0.1)  # a daemon that a timer woke stays awake for a second
-                problems = daemon.run("status").stdout.partition("PROBLEM")[2]
-                assert (_EVENTS in problems) == (value == 0), problems
+                time.sleep(CURRENT_S + TICK_S + 0.1)  # it looked after what was asked before, and a second later
+                if is_scrape:
+                    wrong = [series for series, shown in daemon.metrics().items() if shown and _is_problem(series)]
+                    assert bool(wrong) == (value == 0), wrong
+                else:
+                    problems = daemon.run("status").stdout.partition("PROBLEM")[2]
+                    assert (_EVENTS in problems) == (value == 0), problems
         finally:
             daemon.stop()
+
+
+def _is_problem(series: str) -> bool:
+    return series.startswith("nodewarden_problem{")
 
 
 def test_an_interface_that_is_replaced_has_xdp_soon(tmp_path: Path) -> None:
