@@ -4,7 +4,6 @@ import time
 from pathlib import Path
 
 from monitor.daemon.life.pace import CURRENT_S, REST_S
-from monitor.daemon.life.rest import TICK_S
 from tests.support.daemon import Daemon, wait_for
 from tests.support.lab import Lab
 
@@ -20,7 +19,7 @@ def test_who_asks_a_resting_daemon_hears_what_is_wrong_now(tmp_path: Path) -> No
             time.sleep(4)  # it rests
             for value in (0, 1) * 2:
                 lab["node"].run("sysctl", "-qw", f"{_EVENTS}={value}")
-                time.sleep(CURRENT_S + TICK_S + 0.1)  # a daemon that a timer woke stays awake for a second
+                time.sleep(CURRENT_S + 0.1)
                 problems = daemon.run("status").stdout.partition("PROBLEM")[2]
                 assert (_EVENTS in problems) == (value == 0), problems
         finally:
