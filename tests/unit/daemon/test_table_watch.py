@@ -135,7 +135,9 @@ def test_a_tick_has_it_compared_when_it_is_due(monkeypatch: pytest.MonkeyPatch) 
         keeper, ticks = _Keeper(), itertools.count()
         _run(
             keeper,
-            lambda keeper=keeper, ticks=ticks: next(ticks) > 1000 or bool(keeper.compared),
+            lambda keeper=keeper, ticks=ticks, is_due=is_due: (
+                bool(keeper.compared) or (not is_due and next(ticks) > 1000)
+            ),
             monkeypatch,
             pause_s=60.0,
         )
