@@ -25,9 +25,9 @@ from monitor.model.retry import Worker
 
 _REVERT_EVERY_S = 0.2
 PAUSE_S = 15.0
-"""The time between two comparisons of rules and allowlist, each with one set. It is the first tick after about this time
-that has it done, for then the daemon is awake; or twice this time, without one. So each set has its turn in 3 to 7
-minutes."""
+"""The time between two comparisons of rules and allowlist, each with one set. It is the first tick after about this
+time that has it done, for then the daemon is awake; or twice this time, without one. So each set has its turn in 3 to
+7 minutes."""
 _SOON = 0.9
 _BUSY_SHARE = 20
 """After all parts were compared at once, the next time waits this many times as long as that took,"""

@@ -217,7 +217,7 @@ def test_a_scrape_has_it_look_around_while_it_runs(tmp_path: Path, monkeypatch: 
 
 
 def test_who_asks_is_answered_however_long_a_tick_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The tick that was done for it counts from its end: otherwise one tick after the other would come before the answer."""
+    """The tick that was done for it counts from its end: otherwise tick after tick would come before the answer."""
     path = write(tmp_path, f"state: {{directory: {tmp_path}}}\ndetectors: {{port_scan: {{mode: observe}}}}\n")
     monkeypatch.setattr(pace, "CURRENT_S", 0.1)
     read_end, write_end = os.pipe()
@@ -229,8 +229,13 @@ def test_who_asks_is_answered_however_long_a_tick_takes(tmp_path: Path, monkeypa
             service._pace.is_due(time.monotonic(), has_news=False)
         monkeypatch.setattr(service, "_news", lambda: ({}, False))
         monkeypatch.setattr(service, "_watched", list)
-        ticks: list[None] = []
-        monkeypatch.setattr(service, "_tick_parts", lambda: {"slow": lambda: ticks.append(time.sleep(0.15))})
+        ticks: list[float] = []
+
+        def tick() -> None:
+            time.sleep(0.15)
+            ticks.append(time.monotonic())
+
+        monkeypatch.setattr(service, "_tick_parts", lambda: {"slow": tick})
         answered: list[bytes] = []
         running.add_reader(read_end, lambda: answered.append(os.read(read_end, 1)))
         time.sleep(0.1)
