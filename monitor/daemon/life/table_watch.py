@@ -199,7 +199,7 @@ class TableWatch:
                 self._keeper.suspects |= dict.fromkeys(PARTS)
             await self._compare_suspects()
             await self._compare_unseen()
-            generation = self._generation.read()
+            generation = self._generation.read() if self._keeper.is_needed else None
             for part in regular:
                 if self._is_unchanged(part, generation):
                     self._compared_s[part] = time.monotonic()
