@@ -101,7 +101,7 @@ class SteadySelector(selectors.EpollSelector):
             return bool(extension.wait_quietly(self.fileno(), timeout, _LOOK_S, watched))
         except (MemoryError, TypeError, ValueError, OverflowError) as error:
             _log.error("what wakes nobody cannot be looked at: %r", error)
-            return True
+            return not self._ready(min(timeout, _LOOK_S))  # not at once: whoever rests then looks each second
 
     def _ready(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         try:

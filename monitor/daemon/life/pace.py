@@ -1,8 +1,8 @@
 """How often the daemon does what time alone calls for: each second, or hardly ever while nothing happens.
 
 A tick that finds nothing costs more than a millisecond of a processor, most of it because its code and data have left
-the caches since the last one. So a daemon without news rests. It then looks around when something wakes it, before
-what woke it is handled, and otherwise now and then. Pure; time is monotonic, in seconds.
+the caches since the last one. So a daemon without news rests. It then looks around for who asks how the node is,
+before the answer, and otherwise now and then. Pure; time is monotonic, in seconds.
 """
 
 REST_AFTER_TICKS = 1
@@ -12,7 +12,7 @@ REST_S, LONG_REST_S, REST_AWAKE_S = 10.0, 30.0, 3.0
 news is shorter, since what came of them may still have to be saved. The last one is for a daemon that looks around by
 itself each second, without the loop and the native extension for it."""
 CURRENT_S = 2.5
-"""Who is woken looks around if that was done longer ago."""
+"""Who asks has it look around if that was done longer ago."""
 
 
 class Pace:
@@ -57,3 +57,7 @@ class Pace:
         if is_due:
             self._looked_s = now_s
         return is_due
+
+    def looked(self, now_s: float) -> None:
+        """Take that a tick is over: however long it took, who waits for it is answered before the next one."""
+        self._looked_s = now_s

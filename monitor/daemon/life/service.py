@@ -114,10 +114,11 @@ class Service(Assembly):
         has_news = has_news or (woken.is_changed and not due)
         if self._pace.is_due(time.monotonic(), has_news=has_news, is_asked=woken.is_asked):
             self._changes_known = self._changes_total  # those of this tick are news for the next one
-            due = self._tick_parts()
+            self._supervisor.run(self._tick_parts())
+            self._pace.looked(time.monotonic())
         else:
             due = {"following the clock": self._follow_clock, **due, "feeding the watchdog": self._systemd.alive}
-        self._supervisor.run(due)
+            self._supervisor.run(due)
 
     def _look_for_who_asks(self) -> None:
         """Look around unless that was done just now: who asks is answered next."""
@@ -127,13 +128,12 @@ class Service(Assembly):
 
     async def _pause(self) -> None:
         """Wait for the next look, at rest if nothing is to be done before."""
-        if not self._pace.is_resting or self._watched() is None:
-            if self._rest.is_current():
-                await self._rest.stay_awake()
-            else:  # sources alone have something to do: a request finds a daemon that has looked all the same
-                await self._rest.rest(TICK_S, tuple, self._sources.descriptors)
-            return
-        await self._rest.rest(self._left_s(), self._watched, self._sources.descriptors)
+        if not self._pace.is_resting:  # there was a tick just now
+            await self._rest.stay_awake()
+        elif self._watched() is None:  # sources alone may have something to do: who asks has it look all the same
+            await self._rest.rest(TICK_S, tuple, self._sources.descriptors)
+        else:
+            await self._rest.rest(self._left_s(), self._watched, self._sources.descriptors)
 
     def _left_s(self) -> float:
         """How long a rest may last from now on, in seconds."""

@@ -9,8 +9,8 @@ from monitor.model.printable import printable
 
 _log = logging.getLogger(__name__)
 _ALIVE_SHARE, _TOO_SOON = 0.6, 1 / 16
-"""After which share of its time the watchdog is fed at the latest if something calls `alive` then, and after which share
-of that it is fed again."""
+"""After which share of its time somebody has to call `alive`, and within which share of that the watchdog is not fed
+again."""
 
 
 class ServiceManager:

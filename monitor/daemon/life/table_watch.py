@@ -25,8 +25,9 @@ from monitor.model.retry import Worker
 
 _REVERT_EVERY_S = 0.2
 PAUSE_S = 15.0
-"""The time between two comparisons of rules and allowlist, each with one set: every set has its turn in 3 minutes. It is
-the first tick after about this time that has it done, for then the daemon is awake; or twice this time, without one."""
+"""The time between two comparisons of rules and allowlist, each with one set. It is the first tick after about this
+time that has it done, for then the daemon is awake; or twice this time, without one. So each set has its turn in 3 to
+7 minutes."""
 _SOON = 0.9
 _BUSY_SHARE = 20
 """After all parts were compared at once, the next time waits this many times as long as that took,"""
@@ -34,7 +35,7 @@ _MAX_WAIT_S = 60.0
 """but no longer than this."""
 _READ_EVERY_S, _READ_SETS_EVERY_S = 180.0, 900.0
 """Rules and allowlist, and sets, that were as they should be are read again after this time, or when anybody changed
-nf_tables; a set also when other bans are to be in it."""
+nf_tables; sets also when any ban came, changed or ended."""
 _FEW_BANS = 1000
 """With more bans, sets are always read."""
 _STALE_S = 900.0
@@ -198,7 +199,7 @@ class TableWatch:
                 self._keeper.suspects |= dict.fromkeys(PARTS)
             await self._compare_suspects()
             await self._compare_unseen()
-            generation = self._generation.read()
+            generation = self._generation.read() if self._keeper.is_needed else None
             for part in regular:
                 if self._is_unchanged(part, generation):
                     self._compared_s[part] = time.monotonic()

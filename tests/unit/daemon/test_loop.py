@@ -5,6 +5,7 @@ import contextlib
 import os
 import select
 import selectors
+import time
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
@@ -204,6 +205,15 @@ def test_what_a_timer_leaves_to_do_ends_the_rest(
 
     loop.run(main())
     assert sleeper.happened == (["woken"] if is_native or known is None else [])
+
+
+def test_what_cannot_be_looked_at_has_it_look_each_second_and_not_always(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever finds nothing to do, and rests again, would otherwise use a whole core."""
+    extension()
+    monkeypatch.setattr(loop, "_LOOK_S", 0.1)
+    began_s = time.monotonic()
+    assert _rest([(0, b"")], 5.0) == ["woken", "looked around"]
+    assert time.monotonic() - began_s >= 0.1
 
 
 def test_a_closed_map_or_file_ends_the_rest() -> None:

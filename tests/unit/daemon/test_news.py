@@ -1,12 +1,13 @@
 """What is news to a daemon, what has it rest, and for how long."""
 
 import asyncio
+import os
 import time
 from pathlib import Path
 
 import pytest
 
-from monitor.daemon.life import loop
+from monitor.daemon.life import loop, pace, rest
 from monitor.daemon.life.pace import CURRENT_S
 from monitor.daemon.life.rest import Rest, Woken
 from monitor.daemon.life.service import Service
@@ -111,8 +112,8 @@ def test_news_are_what_happens_or_is_wrong(tmp_path: Path, monkeypatch: pytest.M
 def test_a_rest_is_no_longer_than_something_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ten seconds; to the next end of a ban, a part of the watchdog's time; none where a source needs ticks.
 
-    Where sources alone have had something to do for so long that the last look is old, the second is one at rest: who
-    asks meanwhile has the daemon look first.
+    Where sources alone have something to do, the second is one at rest: who asks meanwhile has the daemon look first,
+    if the last look is old by then. After a tick with news it is awake for a second.
     """
     path = write(tmp_path, f"state: {{directory: {tmp_path}}}\ndetectors: {{port_scan: {{mode: observe}}}}\n")
     pauses: list[float] = []
@@ -132,7 +133,7 @@ def test_a_rest_is_no_longer_than_something_needs(tmp_path: Path, monkeypatch: p
             await service._pause()
         monkeypatch.setattr(service._sources, "watched", lambda: None)
         await service._pause()
-        service._pace._looked_s -= CURRENT_S
+        service._pace.is_due(time.monotonic(), has_news=True)
         await service._pause()
         await service.close()
 
@@ -145,7 +146,7 @@ def test_a_rest_is_no_longer_than_something_needs(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(Rest, "stay_awake", awake)
     monkeypatch.setattr(Rest, "rest", at_rest)
     loop.run(run())
-    assert [round(pause, 1) for pause in pauses] == [10.0, 0.5, 0.0, 1.0, 0.5, 0.5, 0.0, 1.0]
+    assert [round(pause, 1) for pause in pauses] == [10.0, 0.5, 1.0, 0.0, 0.5, 0.5, 1.0, 0.0]
 
 
 def test_a_look_does_what_is_due_and_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -197,6 +198,7 @@ def test_a_scrape_has_it_look_around_while_it_runs(tmp_path: Path, monkeypatch: 
             looks.append(woken)
 
         monkeypatch.setattr(Service, "_look", look)
+        monkeypatch.setattr(rest, "TICK_S", 60.0)
         assert await asyncio.to_thread(service._metrics._read_problems) is not None
         assert looks == []
         running = asyncio.create_task(service.run())
@@ -214,3 +216,40 @@ def test_a_scrape_has_it_look_around_while_it_runs(tmp_path: Path, monkeypatch: 
         await service.close()
 
     asyncio.run(run())
+
+
+def test_who_asks_is_answered_however_long_a_tick_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tick that was done for it counts from its end: otherwise tick after tick would come before the answer."""
+    path = write(tmp_path, f"state: {{directory: {tmp_path}}}\ndetectors: {{port_scan: {{mode: observe}}}}\n")
+    monkeypatch.setattr(pace, "CURRENT_S", 0.1)
+    read_end, write_end = os.pipe()
+
+    async def run() -> None:
+        service, running = Service(path, load(path)), asyncio.get_running_loop()
+        service._changes_known = service._changes_total
+        for _ in range(2):
+            service._pace.is_due(time.monotonic(), has_news=False)
+        monkeypatch.setattr(service, "_news", lambda: ({}, False))
+        monkeypatch.setattr(service, "_watched", list)
+        ticks: list[float] = []
+
+        def tick() -> None:
+            time.sleep(0.15)
+            ticks.append(time.monotonic())
+
+        monkeypatch.setattr(service, "_tick_parts", lambda: {"slow": tick})
+        answered: list[bytes] = []
+        running.add_reader(read_end, lambda: answered.append(os.read(read_end, 1)))
+        time.sleep(0.1)
+        os.write(write_end, b"x")
+        while not answered and len(ticks) < 5:
+            await service._pause()
+            service._look(service._rest.take_woken())
+            running.call_later(0.05, service._rest.wake)
+        running.remove_reader(read_end)
+        assert answered
+        await service.close()
+
+    loop.run(run())
+    os.close(read_end)
+    os.close(write_end)

@@ -135,7 +135,9 @@ def test_a_tick_has_it_compared_when_it_is_due(monkeypatch: pytest.MonkeyPatch) 
         keeper, ticks = _Keeper(), itertools.count()
         _run(
             keeper,
-            lambda keeper=keeper, ticks=ticks: next(ticks) > 1000 or bool(keeper.compared),
+            lambda keeper=keeper, ticks=ticks, is_due=is_due: (
+                bool(keeper.compared) or (not is_due and next(ticks) > 1000)
+            ),
             monkeypatch,
             pause_s=60.0,
         )
@@ -348,3 +350,13 @@ def test_what_cannot_be_read_is_not_written_anew_again_and_again(monkeypatch: py
     _run(keeper, lambda: len(keeper.compared) > 3 * len(PARTS), monkeypatch)
     assert keeper.rewritten == list(PARTS)
     assert len({*PARTS} - keeper.suspects.keys()) <= 1  # the one that is just compared
+
+
+def test_nothing_is_asked_where_no_table_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As while it observes: nor is there a socket to ask the kernel over."""
+    keeper, generation = _Keeper(), _Generation(7)
+    keeper.is_needed = False
+    monkeypatch.setattr(generation, "read", lambda: pytest.fail("it was asked"))
+    polls = itertools.count()
+    assert _run(keeper, lambda: next(polls) > 200, monkeypatch, generation=generation) == []
+    assert keeper.compared == []
