@@ -12,7 +12,7 @@ from typing import TypeAlias
 Watched: TypeAlias = tuple[int, bytes | int]
 """What `wait_quietly` looks at: an eBPF array by its descriptor with its first value, or a file with its length."""
 
-_INTERFACE = 4
+_INTERFACE = 5
 """What NW_INTERFACE of native/native.h must be."""
 
 

@@ -10,7 +10,7 @@
 #include <string.h>
 
 // Rises with each change that Python code must know of; monitor/native.py takes only its own.
-#define NW_INTERFACE 4
+#define NW_INTERFACE 5
 
 // Each part adds its types and functions to the module: 0, or -1 with an exception set.
 int nw_add_regex(PyObject *module);

@@ -65,20 +65,36 @@ static bool is_any_changed(const struct watched *all, Py_ssize_t count, double o
 	return fabs(clock_offset_s() - offset_s) >= CLOCK_STEP_S;
 }
 
-// Return whether something changed; false: a descriptor is ready, a signal came, or the time is over. It looks at the
-// end of the time as well: somebody whose timers are due more often than it looks would otherwise never see a change.
-static bool wait_quietly(int epoll, double until_s, double look_s, const struct watched *all, Py_ssize_t count)
-{
-	double offset_s = clock_offset_s(), left_s;
-	struct epoll_event event;
+enum found { NOTHING, CHANGED, THE_SAME };
 
-	while ((left_s = until_s - clock_s(CLOCK_MONOTONIC)) > 0) {
-		if (epoll_wait(epoll, &event, 1, (int)ceil(fmin(left_s, look_s) * 1000)))
-			return false;
-		if (is_any_changed(all, count, offset_s))
-			return true;
+struct wait {
+	int epoll;
+	double until_s, look_s, look_at_s, offset_s;
+	const struct watched *all;
+	Py_ssize_t count;
+};
+
+// Wait for events; return what the last look found, NOTHING without one. It looks when that is due, at the end of the
+// time, and before it returns for an event if a look is due then: events may come so often that it never waits long.
+static enum found wait_quietly(struct wait wait)
+{
+	struct epoll_event event;
+	enum found found = NOTHING;
+
+	for (double now_s; (now_s = clock_s(CLOCK_MONOTONIC)) < wait.until_s;) {
+		double left_s = fmax(0, fmin(wait.until_s, wait.look_at_s) - now_s);
+		bool is_ready = epoll_wait(wait.epoll, &event, 1, (int)ceil(left_s * 1000));
+
+		if (!is_ready || clock_s(CLOCK_MONOTONIC) >= wait.look_at_s) {
+			if (is_any_changed(wait.all, wait.count, wait.offset_s))
+				return CHANGED;
+			found = THE_SAME;
+			wait.look_at_s = clock_s(CLOCK_MONOTONIC) + wait.look_s;
+		}
+		if (is_ready)
+			break;
 	}
-	return false;
+	return found;
 }
 
 static bool read_watched(PyObject *pair, struct watched *one)
@@ -106,18 +122,18 @@ static bool read_watched(PyObject *pair, struct watched *one)
 
 static PyObject *quiet_wait(PyObject *module, PyObject *arguments)
 {
-	double timeout_s, look_s;
+	double timeout_s, look_s, first_s, offset_s;
 	PyObject *sequence, *items, *result = NULL;
 	struct watched *all = NULL;
+	enum found found;
 	int epoll;
-	bool is_changed;
 
-	if (!PyArg_ParseTuple(arguments, "iddO", &epoll, &timeout_s, &look_s, &sequence) ||
+	if (!PyArg_ParseTuple(arguments, "iddddO", &epoll, &timeout_s, &look_s, &first_s, &offset_s, &sequence) ||
 	    !(items = PySequence_Tuple(sequence)))
 		return NULL;
 	Py_ssize_t count = PyTuple_GET_SIZE(items);
 
-	if (!(look_s >= 0.001 && look_s <= 3600 && timeout_s <= 1e9)) {
+	if (!(look_s >= 0.001 && look_s <= 3600 && first_s <= 3600 && timeout_s <= 1e9 && isfinite(offset_s))) {
 		PyErr_SetString(PyExc_ValueError, "a look each millisecond to hour is expected");
 		goto out;
 	}
@@ -129,10 +145,12 @@ static PyObject *quiet_wait(PyObject *module, PyObject *arguments)
 		if (!read_watched(PyTuple_GET_ITEM(items, at), all + at))
 			goto out;
 	Py_BEGIN_ALLOW_THREADS;
-	is_changed = wait_quietly(epoll, clock_s(CLOCK_MONOTONIC) + timeout_s, look_s, all, count);
+	double now_s = clock_s(CLOCK_MONOTONIC);
+
+	found = wait_quietly((struct wait){epoll, now_s + timeout_s, look_s, now_s + first_s, offset_s, all, count});
 	Py_END_ALLOW_THREADS;
 	if (!PyErr_CheckSignals())
-		result = PyBool_FromLong(is_changed);
+		result = PyLong_FromLong(found);
 out:
 	PyMem_Free(all);
 	Py_DECREF(items);
@@ -140,7 +158,8 @@ out:
 }
 
 static PyMethodDef functions[] = {
-    {"wait_quietly", quiet_wait, METH_VARARGS, "Wait for events; return whether something watched changed."},
+    {"wait_quietly", quiet_wait, METH_VARARGS,
+     "Wait for events; return 0, 1: what is watched changed, or 2: it is the same."},
     {NULL, NULL, 0, NULL},
 };
 

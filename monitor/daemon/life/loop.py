@@ -21,7 +21,9 @@ _PAUSE_S = 0.05
 _BEAR_S = 20.0
 """Less than WatchdogSec in the unit: a loop that hears nothing must not look alive."""
 _LOOK_S = 1.0
-"""How often a resting loop looks at what wakes nobody."""
+"""How often a resting loop looks at what wakes nobody, however many events come."""
+_CHANGED = 1
+"""What `wait_quietly` returns after a look that found something."""
 
 
 class Sleeper(Protocol):
@@ -64,8 +66,16 @@ class SteadySelector(selectors.EpollSelector):
         self._failing_since_s: float | None = None
         self.sleeper: Sleeper | None = None
         """Who rests."""
+        self._look_at_s = self._offset_s = 0.0
+        """When the next look of a rest is due, and by how much the wall clock was ahead when it began."""
         self.own: Collection[int] = ()
         """The loop's own descriptors, by which other threads hand over what they found: nobody asks for anything."""
+
+    def rest(self, sleeper: Sleeper) -> None:
+        """Rest from now on, until something happens."""
+        self.sleeper = sleeper
+        now_s = self._clock()
+        self._look_at_s, self._offset_s = now_s + _LOOK_S, time.time() - now_s
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         """Wait for descriptors; OSError only after 20 seconds of errors."""
@@ -98,10 +108,14 @@ class SteadySelector(selectors.EpollSelector):
         if extension is None or timeout is None:
             return False
         try:
-            return bool(extension.wait_quietly(self.fileno(), timeout, _LOOK_S, watched))
+            first_s = self._look_at_s - self._clock()
+            found = extension.wait_quietly(self.fileno(), timeout, _LOOK_S, first_s, self._offset_s, watched)
         except (MemoryError, TypeError, ValueError, OverflowError) as error:
             _log.error("what wakes nobody cannot be looked at: %r", error)
             return not self._ready(min(timeout, _LOOK_S))  # not at once: whoever rests then looks each second
+        if found:
+            self._look_at_s = self._clock() + _LOOK_S
+        return bool(found == _CHANGED)
 
     def _ready(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         try:
@@ -133,7 +147,10 @@ class SteadyLoop(asyncio.SelectorEventLoop):
 
     def rest(self, sleeper: Sleeper | None) -> None:
         """Rest from now on until something happens; None: report what happens at once."""
-        self._steady.sleeper = sleeper
+        if sleeper is None:
+            self._steady.sleeper = None
+        else:
+            self._steady.rest(sleeper)
 
 
 def run(main: Coroutine[Any, Any, None]) -> None:

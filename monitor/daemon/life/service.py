@@ -124,7 +124,7 @@ class Service(Assembly):
         """Look around unless that was done just now: who asks is answered next."""
         if not self._is_stopping and not self._rest.is_current():
             self._look(Woken(is_asked=True))
-            self._rest.renew(self._left_s())
+            self._rest.renew(self._left_s() if self._pace.is_resting else TICK_S)  # after news another tick follows
 
     async def _pause(self) -> None:
         """Wait for the next look, at rest if nothing is to be done before."""
@@ -211,6 +211,7 @@ class Service(Assembly):
     def try_reload(self) -> None:
         """Follow the configuration on disk; a faulty one is logged and reported."""
         self._in_force.try_reload()
+        self._rest.woken(is_asked=False)  # a fault is a problem from now on
 
 
 async def serve(path: Path, *, watch: bool = False) -> None:

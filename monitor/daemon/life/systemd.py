@@ -65,13 +65,17 @@ class ServiceManager:
 
     @property
     def alive_every_s(self) -> float:
-        """How often `alive` is to be called at least: at most a sixteenth more passes between two signs of life."""
-        return self.watchdog_s * _ALIVE_SHARE
+        """How often `alive` is to be called at least: at most a sixteenth more passes between two signs of life.
+
+        One that did not get through is followed by another soon: there is no time for a second rest.
+        """
+        every_s = self.watchdog_s * _ALIVE_SHARE
+        return every_s * _TOO_SOON if self._trouble else every_s
 
     def alive(self) -> None:
         """Feed the watchdog, if it expects a sign of life from this process and did not just get one."""
         now_s = time.monotonic()
-        is_due = not 0 <= now_s - self._alive_s < self.alive_every_s * _TOO_SOON
+        is_due = not 0 <= now_s - self._alive_s < self.watchdog_s * _ALIVE_SHARE * _TOO_SOON
         if self.watchdog_s < float("inf") and is_due and self._send("WATCHDOG=1"):
             self._alive_s = now_s
 

@@ -223,8 +223,67 @@ def test_a_closed_map_or_file_ends_the_rest() -> None:
         descriptor = os.dup(epoll.fileno())
         os.close(descriptor)
         for known in (0, bytes(16)):
-            assert wait(epoll.fileno(), 5.0, 0.01, [(descriptor, known)])
-        assert not wait(epoll.fileno(), 0.05, 0.01, [])
+            assert wait(epoll.fileno(), 5.0, 0.01, 0.01, _offset_s(), [(descriptor, known)]) == 1
+        assert wait(epoll.fileno(), 0.05, 0.01, 0.01, _offset_s(), []) == 2
+
+
+def test_a_clock_that_was_set_ends_the_rest() -> None:
+    """Also if that was while the loop was busy: what the clock was ahead is that of the beginning."""
+    wait = extension().wait_quietly
+    with contextlib.closing(select.epoll()) as epoll:
+        for step_s in (-1.0, 1.0):
+            assert wait(epoll.fileno(), 5.0, 0.01, 0.01, _offset_s() + step_s, []) == 1
+
+
+@pytest.mark.parametrize("grows", [True, False])
+def test_events_put_no_look_off(grows: bool, tmp_path: Path) -> None:
+    """One that is due comes before an event, and none before it is due: what is watched is seen however many come."""
+    wait = extension().wait_quietly
+    read_end, write_end = os.pipe()
+    os.write(write_end, b"x")
+    with contextlib.closing(select.epoll()) as epoll, (tmp_path / "log").open("wb", buffering=0) as file:
+        epoll.register(read_end, select.EPOLLIN)
+        if grows:
+            file.write(b"line\n")
+        watched = [(file.fileno(), 0)]
+        assert wait(epoll.fileno(), 60.0, 60.0, 60.0, _offset_s(), watched) == 0
+        for first_s in (0.0, -5.0):
+            assert wait(epoll.fileno(), 60.0, 60.0, first_s, _offset_s(), watched) == (1 if grows else 2)
+    os.close(read_end)
+    os.close(write_end)
+
+
+def test_what_is_watched_is_seen_between_many_events(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lines of a journal that come more often than it looks, and end no rest."""
+    monkeypatch.setattr(loop, "_LOOK_S", 0.05)
+    read_end, write_end = os.pipe()
+
+    async def main() -> None:
+        running = asyncio.get_running_loop()
+        assert isinstance(running, SteadyLoop)
+
+        def again() -> None:
+            os.read(read_end, 10)
+            running.call_later(0.005, os.write, write_end, b"x")
+
+        with (tmp_path / "log").open("wb", buffering=0) as file:
+            file.write(b"line\n")
+            sleeper = _Sleeper([(file.fileno(), 0)], {read_end})
+            running.add_reader(read_end, again)
+            os.write(write_end, b"x")
+            running.rest(sleeper)
+            async with asyncio.timeout(30):
+                await sleeper.over.wait()
+            running.remove_reader(read_end)
+            assert sleeper.happened[-1] == "woken"
+
+    loop.run(main())
+    os.close(read_end)
+    os.close(write_end)
+
+
+def _offset_s() -> float:
+    return time.time() - time.monotonic()
 
 
 @pytest.mark.parametrize(
@@ -237,4 +296,10 @@ def test_a_closed_map_or_file_ends_the_rest() -> None:
 def test_the_extension_refuses_what_it_cannot_look_at(look_s: float, watched: Any) -> None:
     """Whatever it is given, it raises, and reads and writes nothing beyond it."""
     with pytest.raises((TypeError, ValueError, OverflowError)):
-        extension().wait_quietly(0, 0.01, look_s, watched)
+        extension().wait_quietly(0, 0.01, look_s, 0.01, 0.0, watched)
+
+
+@pytest.mark.parametrize(("first_s", "offset_s"), [(float("nan"), 0.0), (float("inf"), 0.0), (0.01, float("nan"))])
+def test_the_extension_refuses_times_that_are_none(first_s: float, offset_s: float) -> None:
+    with pytest.raises(ValueError, match="a look"):
+        extension().wait_quietly(0, 0.01, 1.0, first_s, offset_s, ())

@@ -9,7 +9,7 @@ import pytest
 
 from monitor.daemon.life import loop, pace, rest
 from monitor.daemon.life.pace import CURRENT_S
-from monitor.daemon.life.rest import Rest, Woken
+from monitor.daemon.life.rest import TICK_S, Rest, Woken
 from monitor.daemon.life.service import Service
 from monitor.model.flows import FlowBatch
 from monitor.settings.load import load
@@ -253,3 +253,31 @@ def test_who_asks_is_answered_however_long_a_tick_takes(tmp_path: Path, monkeypa
     loop.run(run())
     os.close(read_end)
     os.close(write_end)
+
+
+def test_news_in_the_look_of_a_scrape_are_followed_by_another_tick(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a second, as after any look: the rest is renewed only if there are none."""
+    path = write(tmp_path, f"state: {{directory: {tmp_path}}}\ndetectors: {{port_scan: {{mode: observe}}}}\n")
+    renewed: list[float] = []
+    monkeypatch.setattr(Rest, "renew", lambda _, seconds: renewed.append(seconds))
+
+    async def run() -> None:
+        service = Service(path, load(path))
+        monkeypatch.setattr(service._supervisor, "run", lambda _: None)
+        monkeypatch.setattr(service._sources, "due_parts", dict)
+        service._look(Woken())
+        service._look(Woken())
+        for is_news in (False, True):
+            service._changes_known = service._changes_total
+            if is_news:
+                service.pipeline.forget_refused(1000.0)
+            service._pace._looked_s -= CURRENT_S
+            service._look_for_who_asks()
+        await service.close()
+
+    asyncio.run(run())
+    calm_s, news_s = renewed
+    assert calm_s > TICK_S
+    assert news_s == TICK_S

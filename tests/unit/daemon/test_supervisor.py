@@ -153,6 +153,26 @@ def test_the_watchdog_is_fed_in_time_and_not_at_each_look(
     assert max(gaps) <= 20
 
 
+def test_a_sign_of_life_that_is_lost_is_followed_by_another_soon(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As while systemd is too busy to read: a second rest would be longer than its patience."""
+    address = tmp_path / "notify"
+    monkeypatch.setenv("NOTIFY_SOCKET", str(address))
+    monkeypatch.setenv("WATCHDOG_USEC", "30000000")
+    manager = ServiceManager()
+    rest_s = manager.alive_every_s
+    manager.alive()  # nobody is there
+    assert rest_s + 2 * manager.alive_every_s < 30
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(address))
+        systemd.settimeout(5)
+        manager.alive()
+        assert systemd.recv(100) == b"WATCHDOG=1"
+    assert manager.alive_every_s == rest_s
+    manager.close()
+
+
 def test_another_socket_at_the_same_address_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The address is looked up again where the first socket is gone."""
     address = tmp_path / "notify"

@@ -128,20 +128,17 @@ def test_every_part_is_compared_again_and_again(monkeypatch: pytest.MonkeyPatch)
     assert keeper.rewritten == []
 
 
-def test_a_tick_has_it_compared_when_it_is_due(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("is_due", [False, True])
+def test_a_tick_has_it_compared_when_it_is_due(is_due: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not before; what is compared then needs no timer, which alone would wake a daemon that rests."""
-    for pause_s, is_due in ((1e9, False), (1e-9, True)):
-        monkeypatch.setattr(table_watch, "_SOON", pause_s / 60)
-        keeper, ticks = _Keeper(), itertools.count()
-        _run(
-            keeper,
-            lambda keeper=keeper, ticks=ticks, is_due=is_due: (
-                bool(keeper.compared) or (not is_due and next(ticks) > 1000)
-            ),
-            monkeypatch,
-            pause_s=60.0,
-        )
-        assert bool(keeper.compared) == is_due
+    monkeypatch.setattr(table_watch, "_SOON", 1e-9 if is_due else 1e9)
+    keeper, ticks = _Keeper(), itertools.count()
+
+    def until() -> bool:
+        return bool(keeper.compared) or (not is_due and next(ticks) > 1000)
+
+    _run(keeper, until, monkeypatch, pause_s=60.0)
+    assert bool(keeper.compared) == is_due
 
 
 def _rounds(
