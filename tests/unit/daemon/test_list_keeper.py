@@ -17,11 +17,10 @@ def test_without_lists_there_is_no_timer(tmp_path: Path, monkeypatch: pytest.Mon
         write(tmp_path, f"state: {{directory: {tmp_path}}}\nlists: {{drop: {{file: {tmp_path}/drop.txt}}}}\n")
     ).settings
     keeper = ListKeeper(none, tuple, MagicMock(), compare_every_s=7.0)
-    assert keeper._next_s is None
-    keeper.reconfigure(some)
-    assert keeper._next_s == 7.0
+    waits = [keeper._next_s]
+    for settings in (some, none):
+        keeper.reconfigure(settings)
+        waits.append(keeper._next_s)
     assert keeper._wake.is_set()
-    keeper.reconfigure(none)
-    assert keeper._next_s is None
     monkeypatch.setattr(keeper, "_may_exist", True)
-    assert keeper._next_s == 7.0
+    assert [*waits, keeper._next_s] == [None, 7.0, None, 7.0]
