@@ -71,8 +71,8 @@ class SteadySelector(selectors.EpollSelector):
         self.own: Collection[int] = ()
         """The loop's own descriptors, by which other threads hand over what they found: nobody asks for anything."""
 
-    def rest(self, sleeper: Sleeper) -> None:
-        """Rest from now on, until something happens."""
+    def rest(self, sleeper: Sleeper | None) -> None:
+        """Rest from now on until something happens; None: report what happens at once."""
         self.sleeper = sleeper
         now_s = self._clock()
         self._look_at_s, self._offset_s = now_s + _LOOK_S, time.time() - now_s
@@ -147,10 +147,7 @@ class SteadyLoop(asyncio.SelectorEventLoop):
 
     def rest(self, sleeper: Sleeper | None) -> None:
         """Rest from now on until something happens; None: report what happens at once."""
-        if sleeper is None:
-            self._steady.sleeper = None
-        else:
-            self._steady.rest(sleeper)
+        self._steady.rest(sleeper)
 
 
 def run(main: Coroutine[Any, Any, None]) -> None:

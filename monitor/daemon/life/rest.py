@@ -76,15 +76,22 @@ class Rest:
 
     def renew(self, seconds: float) -> None:
         """Have a rest last so long from now on: a look was just done. One in which something is due soon stays so."""
-        if self._may_last and not self._is_due and self._timer:
-            self._timer.cancel()
-            self._timer = self._loop.call_later(seconds, self._wake.set)
+        if self._may_last and not self._is_due:
+            self._wake_in(seconds)
 
     async def _wait(self, seconds: float) -> None:
-        self._timer = self._loop.call_later(seconds, self._wake.set)
+        self._wake_in(seconds)
         await self._wake.wait()
-        self._timer.cancel()
+        self._cancel()
         self._wake.clear()
+
+    def _wake_in(self, seconds: float) -> None:
+        self._cancel()
+        self._timer = self._loop.call_later(seconds, self._wake.set)
+
+    def _cancel(self) -> None:
+        if self._timer:
+            self._timer.cancel()
 
     def wake(self) -> None:
         """End the wait."""
@@ -117,5 +124,4 @@ class Rest:
     def _look_soon(self) -> None:
         self._is_due = True
         if self._timer and self._timer.when() > self._loop.time() + TICK_S:
-            self._timer.cancel()
-            self._timer = self._loop.call_later(TICK_S, self._wake.set)
+            self._wake_in(TICK_S)

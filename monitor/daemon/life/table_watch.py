@@ -23,6 +23,8 @@ from monitor.model.bans import Ban
 from monitor.model.errors import SYSTEM_FAULTS, explain
 from monitor.model.retry import Worker
 
+_RULES = (DEFINITION, ALLOWLIST)
+"""What is compared each time; of the other parts, the sets of bans, one has its turn."""
 _REVERT_EVERY_S = 0.2
 PAUSE_S = 15.0
 """The time between two comparisons of rules and allowlist, each with one set. It is the first tick after about this
@@ -192,7 +194,7 @@ class TableWatch:
         self._wake.set()
 
     async def _compare_always(self) -> None:
-        for regular in itertools.cycle((DEFINITION, ALLOWLIST, name) for name in PARTS[2:]):
+        for regular in itertools.cycle((*_RULES, name) for name in PARTS if name not in _RULES):
             await self._pause()
             if self._watch is None:
                 self.open()
@@ -221,7 +223,7 @@ class TableWatch:
         """Compare what is suspected to have changed: rules and allowlist now, sets if that was not done just now."""
         is_due = time.monotonic() >= self._all_from_s
         started_s = time.monotonic()
-        parts = [part for part in self._keeper.suspects if is_due or part in (DEFINITION, ALLOWLIST)]
+        parts = [part for part in self._keeper.suspects if is_due or part in _RULES]
         for part in parts:
             self._keeper.suspects.pop(part, None)
             await self._compare(part, is_suspect=True, may_rewrite=is_due)
@@ -264,7 +266,7 @@ class TableWatch:
         """
         if (alike := self._alike.get(part)) is None or alike.generation != generation:
             return False
-        if part in (DEFINITION, ALLOWLIST):
+        if part in _RULES:
             is_same, read_every_s = alike.allowlist is self._keeper.allowlist, _READ_EVERY_S
         else:
             is_same, read_every_s = alike.bans == self._keeper.snapshot(), _READ_SETS_EVERY_S
@@ -280,7 +282,7 @@ class TableWatch:
         try:
             job = self._worker.submit(self._keeper.read, part, bans, is_suspect=is_suspect)
             reading = await asyncio.wrap_future(job)
-            bans = () if part in (DEFINITION, ALLOWLIST) else bans
+            bans = () if part in _RULES else bans
             if generation is not None and _is_clean(reading) and len(bans) <= _FEW_BANS:
                 self._alike[part] = _Alike(generation, allowlist, bans, time.monotonic())
             for _ in self._keeper.judge(part, reading, time.time()):
