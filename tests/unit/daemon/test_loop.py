@@ -34,9 +34,9 @@ class _Faulty:
         monkeypatch.setattr(selectors.EpollSelector, "select", select)
 
 
-def test_errors_that_pass_are_survived(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_errors_that_pass_are_survived(monkeypatch: pytest.MonkeyPatch, pipe: tuple[int, int]) -> None:
     """Timers run meanwhile, and a descriptor that became readable is reported afterwards."""
-    read_end, write_end = os.pipe()
+    read_end, write_end = pipe
     seen: list[bytes] = []
 
     async def main() -> None:
@@ -49,8 +49,6 @@ def test_errors_that_pass_are_survived(monkeypatch: pytest.MonkeyPatch) -> None:
         asyncio.get_running_loop().remove_reader(read_end)
 
     loop.run(main())
-    os.close(read_end)
-    os.close(write_end)
     assert seen == [b"x"]
 
 
@@ -236,10 +234,10 @@ def test_a_clock_that_was_set_ends_the_rest() -> None:
 
 
 @pytest.mark.parametrize("grows", [True, False])
-def test_events_put_no_look_off(grows: bool, tmp_path: Path) -> None:
+def test_events_put_no_look_off(grows: bool, tmp_path: Path, pipe: tuple[int, int]) -> None:
     """One that is due comes before an event, and none before it is due: what is watched is seen however many come."""
     wait = extension().wait_quietly
-    read_end, write_end = os.pipe()
+    read_end, write_end = pipe
     os.write(write_end, b"x")
     with contextlib.closing(select.epoll()) as epoll, (tmp_path / "log").open("wb", buffering=0) as file:
         epoll.register(read_end, select.EPOLLIN)
@@ -249,14 +247,14 @@ def test_events_put_no_look_off(grows: bool, tmp_path: Path) -> None:
         assert wait(epoll.fileno(), 60.0, 60.0, 60.0, _offset_s(), watched) == 0
         for first_s in (0.0, -5.0):
             assert wait(epoll.fileno(), 60.0, 60.0, first_s, _offset_s(), watched) == (1 if grows else 2)
-    os.close(read_end)
-    os.close(write_end)
 
 
-def test_what_is_watched_is_seen_between_many_events(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_watched_is_seen_between_many_events(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pipe: tuple[int, int]
+) -> None:
     """Lines of a journal that come more often than it looks, and end no rest."""
     monkeypatch.setattr(loop, "_LOOK_S", 0.05)
-    read_end, write_end = os.pipe()
+    read_end, write_end = pipe
 
     async def main() -> None:
         running = asyncio.get_running_loop()
@@ -278,8 +276,6 @@ def test_what_is_watched_is_seen_between_many_events(tmp_path: Path, monkeypatch
             assert sleeper.happened[-1] == "woken"
 
     loop.run(main())
-    os.close(read_end)
-    os.close(write_end)
 
 
 def _offset_s() -> float:

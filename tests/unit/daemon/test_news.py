@@ -17,6 +17,12 @@ from tests.support.native import extension
 from tests.unit.config.support import write
 
 
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """A configuration with one detector."""
+    return write(tmp_path, f"state: {{directory: {tmp_path}}}\ndetectors: {{port_scan: {{mode: observe}}}}\n")
+
+
 def fail() -> None:
     """Fail as the kernel makes one fail."""
     raise OSError(24, "Too many open files")
@@ -26,9 +32,8 @@ def _has_news(service: Service) -> bool:
     return service._news()[1]
 
 
-def test_sources_that_are_due_have_a_tick_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sources_that_are_due_have_a_tick_of_their_own(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each is asked; the others and all else wait, unless one has a problem: that is to be reported."""
-    path = write(tmp_path, f"state: {{directory: {tmp_path}}}\ndetectors: {{port_scan: {{mode: observe}}}}\n")
 
     async def run() -> None:
         service = Service(path, load(path))
@@ -48,9 +53,8 @@ def test_sources_that_are_due_have_a_tick_of_their_own(tmp_path: Path, monkeypat
     asyncio.run(run())
 
 
-def test_news_are_what_happens_or_is_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_news_are_what_happens_or_is_wrong(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Inputs, problems, what waits for a tick, a fault of our own: each has a full tick."""
-    path = write(tmp_path, f"state: {{directory: {tmp_path}}}\ndetectors: {{port_scan: {{mode: observe}}}}\n")
 
     async def run() -> None:
         service = Service(path, load(path))
@@ -109,13 +113,12 @@ def test_news_are_what_happens_or_is_wrong(tmp_path: Path, monkeypatch: pytest.M
     asyncio.run(run())
 
 
-def test_a_rest_is_no_longer_than_something_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_rest_is_no_longer_than_something_needs(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ten seconds; to the next end of a ban, a part of the watchdog's time; none where a source needs ticks.
 
     Where sources alone have something to do, the second is one at rest: who asks meanwhile has the daemon look first,
     if the last look is old by then. After a tick with news it is awake for a second.
     """
-    path = write(tmp_path, f"state: {{directory: {tmp_path}}}\ndetectors: {{port_scan: {{mode: observe}}}}\n")
     pauses: list[float] = []
     extension()
 
@@ -149,9 +152,8 @@ def test_a_rest_is_no_longer_than_something_needs(tmp_path: Path, monkeypatch: p
     assert [round(pause, 1) for pause in pauses] == [10.0, 0.5, 1.0, 0.0, 0.5, 0.5, 1.0, 0.0]
 
 
-def test_a_look_does_what_is_due_and_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_look_does_what_is_due_and_no_more(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A source alone for what it has to do; a full tick for who asks, and for a change that no source explains."""
-    path = write(tmp_path, f"state: {{directory: {tmp_path}}}\ndetectors: {{port_scan: {{mode: observe}}}}\n")
 
     async def run() -> None:
         service = Service(path, load(path))
@@ -185,9 +187,8 @@ def test_a_look_does_what_is_due_and_no_more(tmp_path: Path, monkeypatch: pytest
     asyncio.run(run())
 
 
-def test_a_scrape_has_it_look_around_while_it_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_scrape_has_it_look_around_while_it_runs(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Once, however many questions a scrape has; not before the start is done, and not when it stops."""
-    path = write(tmp_path, f"state: {{directory: {tmp_path}}}\ndetectors: {{port_scan: {{mode: observe}}}}\n")
 
     async def run() -> None:
         service = Service(path, load(path))
@@ -218,11 +219,12 @@ def test_a_scrape_has_it_look_around_while_it_runs(tmp_path: Path, monkeypatch: 
     asyncio.run(run())
 
 
-def test_who_asks_is_answered_however_long_a_tick_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_asks_is_answered_however_long_a_tick_takes(
+    path: Path, monkeypatch: pytest.MonkeyPatch, pipe: tuple[int, int]
+) -> None:
     """The tick that was done for it counts from its end: otherwise tick after tick would come before the answer."""
-    path = write(tmp_path, f"state: {{directory: {tmp_path}}}\ndetectors: {{port_scan: {{mode: observe}}}}\n")
     monkeypatch.setattr(pace, "CURRENT_S", 0.1)
-    read_end, write_end = os.pipe()
+    read_end, write_end = pipe
 
     async def run() -> None:
         service, running = Service(path, load(path)), asyncio.get_running_loop()
@@ -251,15 +253,10 @@ def test_who_asks_is_answered_however_long_a_tick_takes(tmp_path: Path, monkeypa
         await service.close()
 
     loop.run(run())
-    os.close(read_end)
-    os.close(write_end)
 
 
-def test_news_in_the_look_of_a_scrape_are_followed_by_another_tick(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_news_in_the_look_of_a_scrape_are_followed_by_another_tick(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """After a second, as after any look: the rest is renewed only if there are none."""
-    path = write(tmp_path, f"state: {{directory: {tmp_path}}}\ndetectors: {{port_scan: {{mode: observe}}}}\n")
     renewed: list[float] = []
     monkeypatch.setattr(Rest, "renew", lambda _, seconds: renewed.append(seconds))
 

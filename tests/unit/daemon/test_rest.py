@@ -18,9 +18,9 @@ def _short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rest, "TICK_S", 0.1)
 
 
-def test_an_unhurried_event_has_it_look_soon_and_only_once() -> None:
+def test_an_unhurried_event_has_it_look_soon_and_only_once(pipe: tuple[int, int]) -> None:
     """However many come: they must not put the look off, nor be looked at in between."""
-    read_end, write_end = os.pipe()
+    read_end, write_end = pipe
     read: list[bytes] = []
 
     async def main() -> tuple[float, bool]:
@@ -38,17 +38,15 @@ def test_an_unhurried_event_has_it_look_soon_and_only_once() -> None:
 
     results: list[tuple[float, bool]] = []
     loop.run(keep())
-    os.close(read_end)
-    os.close(write_end)
     ((took_s, is_woken),) = results
     assert not is_woken
     assert 1 <= len(read) < 49
     assert took_s < 60
 
 
-def test_events_that_call_for_nothing_cost_no_look() -> None:
+def test_events_that_call_for_nothing_cost_no_look(pipe: tuple[int, int]) -> None:
     """A line of the journal that no filter wants is read, and the rest lasts as long as it may."""
-    read_end, write_end = os.pipe()
+    read_end, write_end = pipe
     read: list[bytes] = []
 
     async def main() -> None:
@@ -63,15 +61,13 @@ def test_events_that_call_for_nothing_cost_no_look() -> None:
         assert resting.take_woken() == Woken()
 
     loop.run(main())
-    os.close(read_end)
-    os.close(write_end)
     assert len(read) == 9
 
 
 @pytest.mark.parametrize("has_looked", [True, False])
-def test_a_hurried_event_ends_the_rest_and_is_told_once(has_looked: bool) -> None:
+def test_a_hurried_event_ends_the_rest_and_is_told_once(has_looked: bool, pipe: tuple[int, int]) -> None:
     """Who takes it looks, unless that was done just now: then the event is handled, and the rest goes on."""
-    read_end, write_end = os.pipe()
+    read_end, write_end = pipe
 
     async def main() -> None:
         pace = Pace()
@@ -88,21 +84,15 @@ def test_a_hurried_event_ends_the_rest_and_is_told_once(has_looked: bool) -> Non
         running.remove_reader(read_end)
 
     loop.run(main())
-    os.close(read_end)
-    os.close(write_end)
 
 
-def test_what_is_watched_ends_the_rest_and_nobody_asked() -> None:
-    read_end, write_end = os.pipe()
-
+def test_what_is_watched_ends_the_rest_and_nobody_asked(pipe: tuple[int, int]) -> None:
     async def main() -> None:
         resting = Rest(asyncio.get_running_loop(), Pace())
-        await resting.rest(60.0, lambda: [(read_end, 1)], tuple)
+        await resting.rest(60.0, lambda: [(pipe[0], 1)], tuple)
         assert resting.take_woken() == Woken(is_changed=True)
 
     loop.run(main())
-    os.close(read_end)
-    os.close(write_end)
 
 
 def test_a_wake_that_comes_before_the_wait_ends_it() -> None:
@@ -131,9 +121,9 @@ def test_other_loops_do_not_rest() -> None:
     assert time.monotonic() - began_s < 60
 
 
-def test_a_rest_that_is_renewed_lasts_longer() -> None:
+def test_a_rest_that_is_renewed_lasts_longer(pipe: tuple[int, int]) -> None:
     """Who looked meanwhile has it last from then on; where something is due soon, it is not put off."""
-    read_end, write_end = os.pipe()
+    read_end, write_end = pipe
     read: list[bytes] = []
 
     async def main() -> None:
@@ -155,5 +145,3 @@ def test_a_rest_that_is_renewed_lasts_longer() -> None:
         assert running.time() - began_s < 30
 
     loop.run(main())
-    os.close(read_end)
-    os.close(write_end)
